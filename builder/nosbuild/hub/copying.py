@@ -1,0 +1,56 @@
+"""A model of the gallery goes in; a folder of the user's own, ready to build, comes out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from nosbuild.errors import HostError
+from nosbuild.hub.catalogue import find
+
+CARRIED = ("model.yaml", "*.py")
+"""What makes up a model; anything else in its folder was built."""
+
+
+def copy_to(name: str, repository: Path) -> Path:
+    """Copy a model's spec and code to ``repository/<name>``.
+
+    A folder that is there already is left as it is: it may hold the user's changes. The copy
+    appears as a whole or not at all.
+
+    Returns:
+        The folder ``repository/<name>``.
+
+    Raises:
+        SourceError: the gallery has no such model.
+        HostError: the repository cannot be written.
+    """
+    model = find(name)
+    target = repository / model.name
+    if target.is_dir():
+        return target
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".hub-", dir=repository) as scratch:
+            staged = Path(scratch) / model.name
+            staged.mkdir()
+            for pattern in CARRIED:
+                for file in model.folder.glob(pattern):
+                    shutil.copyfile(file, staged / file.name)
+            _publish(staged, target)
+    except OSError as exc:
+        raise HostError(
+            f"{model.name} cannot be copied to {target}: {exc.strerror or exc}",
+            "Choose a repository that you may write to, on a disk with room.",
+        ) from exc
+    return target
+
+
+def _publish(staged: Path, target: Path) -> None:
+    """Rename, unless another process was faster."""
+    try:
+        staged.rename(target)
+    except OSError:
+        if not (target / "model.yaml").is_file():
+            raise

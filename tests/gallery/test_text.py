@@ -1,0 +1,29 @@
+"""minilm: text to token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+Task = Callable[[str, str], ModuleType]
+
+
+def test_special_tokens_padding_and_mask(task: Task) -> None:
+    tokenizer = task("minilm", "tokenizer")
+    batch = tokenizer.encode(["Hello", "Hello world, how are you?"])
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    assert ids.shape == mask.shape == (2, 16)
+    assert ids.dtype == mask.dtype == np.int64
+    assert ids[0].tolist() == [101, 7592, 102] + [0] * 13  # [CLS] hello [SEP] [PAD]...
+    assert mask[0].tolist() == [1, 1, 1] + [0] * 13
+    assert mask[1].sum() == 9
+    np.testing.assert_array_equal(mask, (ids != 0).astype(np.int64))
+
+
+def test_the_longest_text_chooses_the_length(task: Task) -> None:
+    tokenizer = task("minilm", "tokenizer")
+    for words, length in ((1, 16), (14, 16), (15, 32), (31, 64), (127, 256), (900, 256)):
+        assert tokenizer.encode(["word " * words, "x"])["input_ids"].shape == (2, length)
+    assert tokenizer.encode(["word " * 900])["input_ids"][0, -1] == 102  # still ends in [SEP]
