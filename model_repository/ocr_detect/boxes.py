@@ -69,6 +69,7 @@ def find(probabilities: np.ndarray, page_shape: tuple[int, ...]) -> list[Box]:
     )
     # The mean over the text pixels: a line that slopes fills only part of its upright box.
     scores = ndimage.mean(heat, regions * text, range(1, count + 1)) if count else []
+    scale = (page_shape[0] / heat.shape[0], page_shape[1] / heat.shape[1])
     boxes = [
         _box(rows, columns, float(score), scale, page_shape)
         for (rows, columns), score in zip(ndimage.find_objects(regions), scores, strict=True)
