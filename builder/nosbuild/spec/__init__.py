@@ -1,0 +1,62 @@
+"""model.yaml -> ModelSpec: what the model is, its tensors, its quality bar, how it is served.
+
+A path enters; a validated, frozen :class:`ModelSpec` leaves, or a SpecError with every problem.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nosbuild.spec.dims import DimRange
+    from nosbuild.spec.loading import load_spec
+    from nosbuild.spec.model_spec import ModelSpec
+    from nosbuild.spec.objective import Objective
+    from nosbuild.spec.quality import Quality
+    from nosbuild.spec.references import CallableReference, PackagePath
+    from nosbuild.spec.schema import json_schema
+    from nosbuild.spec.serving import Batching, Instances, Queue, VersionPolicy
+    from nosbuild.spec.sources import Source
+    from nosbuild.spec.templates import template
+
+__all__ = [
+    "Batching",
+    "CallableReference",
+    "DimRange",
+    "Instances",
+    "ModelSpec",
+    "Objective",
+    "PackagePath",
+    "Quality",
+    "Queue",
+    "Source",
+    "VersionPolicy",
+    "json_schema",
+    "load_spec",
+    "template",
+]
+
+# pydantic takes longer to import than the command line may take to print its help.
+_HOMES = {
+    "Batching": "serving",
+    "CallableReference": "references",
+    "DimRange": "dims",
+    "Instances": "serving",
+    "ModelSpec": "model_spec",
+    "Objective": "objective",
+    "PackagePath": "references",
+    "Quality": "quality",
+    "Queue": "serving",
+    "Source": "sources",
+    "VersionPolicy": "serving",
+    "json_schema": "schema",
+    "load_spec": "loading",
+    "template": "templates",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,252 @@
+"""ModelSpec: a model.yaml as a validated, frozen value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, PrivateAttr, StrictBool, StrictStr, ValidationInfo, field_validator
+
+from nosbuild.errors import InternalError, SpecError
+from nosbuild.spec.axes import axis_findings, with_batch
+from nosbuild.spec.dims import DEFAULT_BATCH, DimRange
+from nosbuild.spec.fields import (
+    NAME_PATTERN,
+    REQUIREMENT_PATTERN,
+    BatchingField,
+    CallableField,
+    DimsField,
+    InputsField,
+    InstancesField,
+    NameField,
+    ObjectiveField,
+    Origin,
+    OutputsField,
+    PrecisionField,
+    QualityField,
+    RequirementField,
+    SourceField,
+    VersionPolicyField,
+    origin_folder,
+    refuse,
+)
+from nosbuild.spec.objective import Objective
+from nosbuild.spec.problems import Finding, problem
+from nosbuild.spec.quality import Quality, output_findings
+from nosbuild.spec.references import check_callable
+from nosbuild.spec.serving import Batching, Instances, Section, VersionPolicy, preferred_findings
+from nosbuild.spec.triton_fields import raw_findings
+from nosbuild.tensors import BATCH, TensorSpec, is_batched
+
+
+class ModelSpec(Section):
+    """What a model is, its tensors, its quality bar, and how it is served.
+
+    Made by :func:`nosbuild.spec.load_spec` alone. Two specs are equal when they say the same,
+    wherever they were read from.
+    """
+
+    name: NameField
+    """The model's name in Triton; its folder has the same."""
+    description: StrictStr = ""
+    """One sentence for people."""
+    source: SourceField
+    """Where the model comes from."""
+    inputs: InputsField = Field(default=None, validate_default=True)
+    """By name, in the order of the model's arguments; None where the source tells them."""
+    outputs: OutputsField = Field(default=None, validate_default=True)
+    """By name; None where the source tells them."""
+    dims: DimsField = Field(default_factory=dict, validate_default=True)
+    """Ranges of the named axes."""
+    samples: CallableField | None = None
+    """``file.py:callable`` or ``module:callable`` that gives real inputs."""
+    quality: QualityField = Quality()
+    """How near a variant must come to the original."""
+    precision: PrecisionField = ("fp32",)
+    """Candidates to build and prove."""
+    objective: ObjectiveField = Objective()
+    """What to choose by among the proven variants."""
+    batching: BatchingField = None
+    """Dynamic batching; None leaves it to the build."""
+    instances: InstancesField = Instances()
+    """Copies of the model and where they run."""
+    version_policy: VersionPolicyField = VersionPolicy()
+    """Which versions Triton serves."""
+    response_cache: StrictBool = False
+    """Lets Triton answer repeated requests from its cache."""
+    optimization: dict[str, Any] = Field(default_factory=dict)
+    """Triton's ModelOptimizationPolicy, as protobuf-JSON."""
+    raw: dict[str, Any] = Field(default_factory=dict)
+    """Any other field of Triton's ModelConfig, as protobuf-JSON."""
+    build_requirements: tuple[RequirementField, ...] = ()
+    """pip requirements whose packages hold the model or its samples."""
+
+    _origin: Origin = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep where the spec came from."""
+        self._origin = context
+
+    @field_validator("name")
+    @classmethod
+    def _named_as_folder(cls, name: str, info: ValidationInfo) -> str:
+        folder = origin_folder(info).name
+        if not re.match(NAME_PATTERN, name):
+            remedy = "use letters, digits, _ . - and start with a letter or digit"
+            refuse([Finding(("name",), f"{name!r} is no model name", remedy)])
+        if name != folder:
+            found = f"{name!r} is not the folder's name {folder!r}, as Triton demands"
+            remedy = f"write name: {folder}, or rename the folder to {name}"
+            refuse([Finding(("name",), found, remedy)])
+        return name
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _declared_for_torch(
+        cls, tensors: dict[str, TensorSpec] | None, info: ValidationInfo
+    ) -> dict[str, TensorSpec] | None:
+        source = info.data.get("source")
+        if tensors is None and source is not None and source.kind == "torch":
+            section = str(info.field_name)
+            remedy = f"add {section}: {{<name>: float32[batch, 3, 224, 224]}}"
+            found = "is missing; a torch module does not tell its tensors"
+            refuse([Finding((section,), found, remedy)])
+        return tensors
+
+    @field_validator("dims")
+    @classmethod
+    def _dims_fit_tensors(
+        cls, dims: dict[str, DimRange], info: ValidationInfo
+    ) -> dict[str, DimRange]:
+        inputs, outputs = info.data.get("inputs"), info.data.get("outputs")
+        refuse(axis_findings(inputs, outputs, dims))
+        return with_batch(dims, inputs, outputs)
+
+    @field_validator("samples")
+    @classmethod
+    def _samples_exist(cls, samples: str | None, info: ValidationInfo) -> str | None:
+        if samples is not None:
+            refuse(check_callable(("samples",), samples, origin_folder(info), "samples.py:samples"))
+        return samples
+
+    @field_validator("quality")
+    @classmethod
+    def _quality_fits_outputs(cls, bars: Quality, info: ValidationInfo) -> Quality:
+        refuse(output_findings(bars, info.data.get("outputs")))
+        return bars
+
+    @field_validator("batching")
+    @classmethod
+    def _batching_fits_dims(
+        cls, batching: Batching | None, info: ValidationInfo
+    ) -> Batching | None:
+        if "dims" in info.data:
+            batched = _is_batched(info.data.get("inputs"), info.data.get("outputs"))
+            largest = 0 if batched is False else info.data["dims"].get(BATCH, DEFAULT_BATCH).max
+            refuse(preferred_findings(batching, largest))
+        return batching
+
+    @field_validator("raw")
+    @classmethod
+    def _raw_is_the_rest(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        refuse(raw_findings(raw))
+        return raw
+
+    @field_validator("build_requirements")
+    @classmethod
+    def _pip_requirements(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
+        remedy = "write e.g. some-package==1.2.0"
+        refuse(
+            Finding(("build_requirements", position), f"{text!r} is no pip requirement", remedy)
+            for position, text in enumerate(requirements)
+            if not re.match(REQUIREMENT_PATTERN, text)
+        )
+        return requirements
+
+    @property
+    def file(self) -> Path:
+        """The model.yaml."""
+        return self._origin.source.file
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder, where relative paths start."""
+        return self._origin.folder
+
+    @property
+    def text_sha256(self) -> str:
+        """Hash of the file's bytes."""
+        return self._origin.source.sha256
+
+    @property
+    def input_tensors(self) -> tuple[TensorSpec, ...] | None:
+        """The inputs in the order they are written; None where the source tells them."""
+        return None if self.inputs is None else tuple(self.inputs.values())
+
+    @property
+    def output_tensors(self) -> tuple[TensorSpec, ...] | None:
+        """The outputs in the order they are written; None where the source tells them."""
+        return None if self.outputs is None else tuple(self.outputs.values())
+
+    @property
+    def is_batched(self) -> bool | None:
+        """Whether Triton may join requests; None until the tensors are known."""
+        return _is_batched(self.inputs, self.outputs)
+
+    @property
+    def max_batch_size(self) -> int:
+        """Triton's ``max_batch_size``: 0 where the first axis is no batch.
+
+        Raises:
+            InternalError: the tensors are not known yet; see :meth:`with_tensors`.
+        """
+        if self.is_batched is None:
+            raise InternalError(f"the tensors of {self.name} are not known yet")
+        return self.dim_range(BATCH).max if self.is_batched else 0
+
+    def dim_range(self, axis: str) -> DimRange:
+        """The sizes of a named axis; KeyError for one that only outputs have."""
+        return self.dims.get(BATCH, DEFAULT_BATCH) if axis == BATCH else self.dims[axis]
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """The named parts as JSON-able data, defaults filled in.
+
+        Raises:
+            InternalError: a name that no spec has.
+        """
+        if unknown := set(names) - set(type(self).model_fields):
+            raise InternalError(f"a spec has no section {', '.join(sorted(unknown))}")
+        return self.model_dump(mode="json", include=set(names))
+
+    def with_tensors(
+        self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
+    ) -> ModelSpec:
+        """The same spec with the tensors that its source told.
+
+        Raises:
+            SpecError: the rest of the spec does not fit them, e.g. an axis without a range.
+        """
+        by_name = {tensor.name: tensor for tensor in inputs}
+        results = {tensor.name: tensor for tensor in outputs}
+        dims = with_batch(self.dims, by_name, results)
+        batched = _is_batched(by_name, results)
+        findings = [
+            *axis_findings(by_name, results, dims),
+            *output_findings(self.quality, results),
+            *preferred_findings(self.batching, dims[BATCH].max if batched else 0),
+        ]
+        if findings:
+            source = self._origin.source
+            raise SpecError(self.file, [problem(finding, source) for finding in findings])
+        return self.model_copy(update={"inputs": by_name, "outputs": results, "dims": dims})
+
+
+def _is_batched(
+    inputs: dict[str, TensorSpec] | None, outputs: dict[str, TensorSpec] | None
+) -> bool | None:
+    known = [*(inputs or {}).values(), *(outputs or {}).values()]
+    if known and not is_batched(known):
+        return False
+    return None if inputs is None or outputs is None else True
