@@ -1,0 +1,253 @@
+"""Starts a real Triton on a model repository, without Docker."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+
+from nosbuild.errors import HostError, NosError, RepositoryError
+from nosbuild.runtime.control import TritonControl
+from nosbuild.runtime.environment import ServerEnvironment, server_environment
+from nosbuild.runtime.folders import cache_folder
+from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
+from nosbuild.runtime.process import Orders, ServerProcess
+from nosbuild.runtime.servable import ServableModel, servable_models
+from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
+from nosbuild.runtime.service import InferenceService, load_failure
+from nosbuild.runtime.service_record import (
+    ServiceRecord,
+    services_folder,
+    start_time,
+    write_record,
+)
+
+_LIVE_SECONDS = 60.0
+_LIVE_STEP_SECONDS = 0.02
+_PORT_ATTEMPTS = 4
+_PARALLEL_LOADS = 4
+_DRAIN_SECONDS = 2.0
+_UNLOAD_SECONDS = 0.3
+"""Enough for a server whose models have nothing to do at their end; Triton takes a second each."""
+_FINALIZE_SECONDS = 10.0
+_RESPONSE_CACHE_BYTES = 64 * 1024 * 1024
+_PORT_LOST = ("address already in use", "already in use", "failed to start grpc", "unable to bind")
+
+
+def serve(
+    repository: Path | str,
+    *,
+    models: Sequence[str] | None = None,
+    host: str = "127.0.0.1",
+    http_port: int | None = None,
+    grpc_port: int | None = None,
+    metrics_port: int | None = None,
+    log_file: Path | None = None,
+    verbose: bool = False,
+    keep_going: bool = False,
+    load_timeout: float = 300.0,
+    drain_timeout: float | None = None,
+    triton_options: Sequence[str] = (),
+    on_progress: Callable[[str], None] | None = None,
+) -> InferenceService:
+    """Starts Triton on the repository and returns once every model is ready.
+
+    Args:
+        repository: the folder that holds one folder for each model.
+        models: the models to load; None: all that have a config.pbtxt.
+        host: the address to listen on.
+        http_port: None: 8000 if free, otherwise any free port; 0: any free port.
+        grpc_port: likewise, 8001.
+        metrics_port: likewise, 8002.
+        log_file: where Triton's log goes and stays; None: the cache folder, for as long as it runs.
+        verbose: copy the log to standard error.
+        keep_going: serve what loads where some models do not; ``failures`` of the result tells.
+        load_timeout: seconds a model may take to load.
+        drain_timeout: seconds that requests in flight may take once the service stops; an idle
+            HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
+            model defines ``finalize``.
+        triton_options: further options of tritonserver, as on its command line.
+        on_progress: told what happens, one line at a time.
+
+    Raises:
+        RepositoryError: nothing to serve, or models that do not load; each with its reason.
+        HostError: a port in use, or something this machine lacks.
+    """
+    say = on_progress or _silent
+    folder = Path(repository).absolute()
+    servable = servable_models(folder, models)
+    environment = server_environment(say)
+    if drain_timeout is None:
+        finalizes = any(model.finalizes for model in servable)
+        drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
+    asked = Ports(http_port, grpc_port, metrics_port)
+    for attempt in range(_PORT_ATTEMPTS):
+        ports = choose_ports(host, asked, prefer_triton=attempt == 0)
+        say(f"Starting Triton on {_reachable(host)}:{ports.http} (HTTP), :{ports.grpc} (gRPC)")
+        service = _start(
+            folder, servable, environment, host, ports, drain_timeout, log_file, triton_options
+        )
+        try:
+            if verbose:
+                service.echo = LogEcho(service.log_file)
+            if not _becomes_live(service):
+                if _port_was_lost(service.log_file) and attempt + 1 < _PORT_ATTEMPTS:
+                    service.stop()
+                    continue
+                raise _start_failure(service)
+            service.failures = _load(service, servable, load_timeout, say)
+            if service.failures and not (keep_going and len(service.failures) < len(servable)):
+                raise _load_failures(service)
+            _announce(service)
+        except BaseException as error:
+            # A log that explains the failure is worth keeping; one of a Ctrl-C is not.
+            service.process.stop(keep_log=isinstance(error, NosError))
+            service.stop()
+            raise
+        return service
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "") else host
+
+
+def _start(
+    repository: Path,
+    servable: Sequence[ServableModel],
+    environment: ServerEnvironment,
+    host: str,
+    ports: ChosenPorts,
+    drain_seconds: float,
+    log_file: Path | None,
+    triton_options: Sequence[str],
+) -> InferenceService:
+    shm_prefix = f"nosbuild-{secrets.token_hex(6)}-"
+    log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
+    command = [
+        str(environment.tritonserver),
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        f"--backend-directory={environment.backends}",
+        f"--http-address={host}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={host}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-address={host}",
+        f"--metrics-port={ports.metrics}",
+        f"--exit-timeout-secs={max(1, round(drain_seconds))}",
+        # Holds for every backend that is built on the Python backend.
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        *_options(servable, environment),
+        *triton_options,
+    ]
+    finalizes = any(model.finalizes for model in servable)
+    process = ServerProcess(
+        Orders(
+            command,
+            environment.variables(),
+            log=str(log),
+            keep_log=log_file is not None,
+            shm_prefix=shm_prefix,
+            services=str(services_folder()),
+            drain_seconds=drain_seconds + 0.5,  # Triton's own limit comes first
+            unload_seconds=_FINALIZE_SECONDS if finalizes else _UNLOAD_SECONDS,
+        )
+    )
+    return InferenceService(repository, _reachable(host), ports, log, process)
+
+
+def _options(servable: Sequence[ServableModel], environment: ServerEnvironment) -> list[str]:
+    options = []
+    if all(model.is_complete for model in servable):
+        # Completing costs a worker process for each model, 1.3 s each, to find nothing to do.
+        options.append("--disable-auto-complete-config")
+    if any(model.wants_response_cache for model in servable):
+        options.append(f"--cache-config=local,size={_RESPONSE_CACHE_BYTES}")
+        options.append(f"--cache-directory={environment.caches}")
+    return options
+
+
+def _becomes_live(service: InferenceService) -> bool:
+    """Waits until the server answers; False where it ends instead, or takes too long."""
+    deadline = time.monotonic() + _LIVE_SECONDS
+    while service.is_running and time.monotonic() < deadline:
+        # Another server may answer on a port that ours lost; ours has then ended.
+        if service.control.is_live() and service.is_running:
+            return True
+        time.sleep(_LIVE_STEP_SECONDS)
+    return False
+
+
+def _port_was_lost(log: Path) -> bool:
+    text = "\n".join(error_lines(log) + last_lines(log)).lower()
+    return any(sign in text for sign in _PORT_LOST)
+
+
+def _start_failure(service: InferenceService) -> HostError:
+    lines = error_lines(service.log_file) or last_lines(service.log_file)
+    return HostError(
+        "\n  ".join(["Triton did not start:", *lines]),
+        f"Triton's log: {service.log_file}; 'nosbuild doctor' tells what this machine lacks.",
+    )
+
+
+def _load(
+    service: InferenceService,
+    servable: Sequence[ServableModel],
+    timeout: float,
+    say: Callable[[str], None],
+) -> dict[str, str]:
+    """Loads every model; name -> reason for those that do not load."""
+    failures = {}
+
+    told = Lock()
+
+    def load(model: ServableModel) -> tuple[str, str]:
+        with told:
+            say(f"Loading {model.name}")
+        control: TritonControl = service.control
+        return model.name, load_failure(control, model.name, service.log_file, timeout)
+
+    workers = min(_PARALLEL_LOADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
+        # Ensembles load what they are made of, so they come when that is there.
+        for ensembles in (False, True):
+            group = [model for model in servable if model.is_ensemble is ensembles]
+            for name, reason in pool.map(load, group):
+                if reason:
+                    failures[name] = reason
+                    with told:
+                        say(f"{name} does not load: {reason}")
+    return failures
+
+
+def _load_failures(service: InferenceService) -> RepositoryError:
+    lines = [f"model {name!r}: {reason}" for name, reason in service.failures.items()]
+    return RepositoryError(
+        "\n".join([f"{len(lines)} of the models in {service.repository} did not load:", *lines]),
+        f"Build them again, or serve the others with --keep-going. "
+        f"Triton's log: {service.log_file}",
+    )
+
+
+def _announce(service: InferenceService) -> None:
+    write_record(
+        ServiceRecord(
+            service.pid,
+            start_time(service.pid),
+            str(service.repository),
+            service.http_url,
+            service.grpc_url,
+            service.metrics_url,
+            str(service.log_file),
+        )
+    )

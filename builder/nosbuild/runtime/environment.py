@@ -1,0 +1,174 @@
+"""The managed server environment: the real Triton, and a Python of its own for its backends.
+
+Made once in the cache folder, then reused: ``server/<key>/{triton,python,lib}`` holds what pip
+installs, ``backends/<key>/`` the backend folder assembled from it and from ``inside_triton/``.
+Triton 2.51's Python backend corrupts tensors with numpy 2, so nothing here is shared with the
+user's environment, which may hold any numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nosbuild.runtime.folders import cache_folder
+from nosbuild.runtime.interpreters import Interpreter, find_interpreter
+from nosbuild.runtime.made_once import made_once
+from nosbuild.runtime.packages import install, make_venv
+
+TRITON_WHEEL = "nvidia-pytriton==0.7.0"
+"""Carries the real tritonserver 2.51.0 (release 24.10); nothing else of it is used."""
+
+_NUMPY = "numpy==1.26.4"
+PACKAGES: dict[tuple[int, int], tuple[str, ...]] = {
+    # 1.23.2 is the last ONNX Runtime for Python 3.10.
+    (3, 10): (_NUMPY, "onnxruntime==1.23.2"),
+    (3, 11): (_NUMPY, "onnxruntime==1.32.0"),
+    (3, 12): (_NUMPY, "onnxruntime==1.32.0"),
+}
+"""What the backends run on, per minor version of Python."""
+
+_LAYOUT = "1"
+"""Part of the key: raise it when what is made from the same packages changes."""
+
+_INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
+_UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True)
+class ServerEnvironment:
+    """Where everything lies that a Triton process needs."""
+
+    folder: Path
+    interpreter: Interpreter
+    backends: Path
+    """For ``--backend-directory``."""
+
+    @property
+    def tritonserver(self) -> Path:
+        """The server's executable."""
+        return self.folder / "triton/pytriton/tritonserver/bin/tritonserver"
+
+    @property
+    def caches(self) -> Path:
+        """For ``--cache-directory``."""
+        return self.folder / "triton/pytriton/tritonserver/caches"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that runs inside Triton's Python backend."""
+        return self.folder / "python/bin/python3"
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables of the server process.
+
+        The stub finds its Python as ``python3`` on PATH and its libpython on LD_LIBRARY_PATH; the
+        user's PYTHONPATH would bring the user's numpy along.
+        """
+        inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
+        libraries = [str(self.folder / "lib"), str(self.folder / "triton/nvidia_pytriton.libs")]
+        return {
+            **inherited,
+            "PATH": _joined(str(self.python.parent), inherited.get("PATH", os.defpath)),
+            "LD_LIBRARY_PATH": _joined(*libraries, inherited.get("LD_LIBRARY_PATH", "")),
+            "PYTHONNOUSERSITE": "1",
+            # What a model prints shall be in the log at once.
+            "PYTHONUNBUFFERED": "1",
+            # Published versions are immutable: no __pycache__ beside a model's files.
+            "PYTHONPYCACHEPREFIX": str(cache_folder() / "pycache"),
+        }
+
+
+def server_environment(on_progress: Callable[[str], None]) -> ServerEnvironment:
+    """The environment for this machine, made now if it is not there yet.
+
+    Raises:
+        HostError: no suitable Python, or a package that cannot be installed.
+    """
+    interpreter = find_interpreter()
+    folder = made_once(
+        server_folder(interpreter),
+        lambda making: _install(making, interpreter, on_progress),
+        on_progress,
+    )
+    backends = made_once(
+        cache_folder() / "backends" / _key(folder.name, *_contents(_INSIDE_TRITON / "backends")),
+        lambda making: _assemble_backends(making, folder, interpreter),
+        on_progress,
+    )
+    return ServerEnvironment(folder, interpreter, backends)
+
+
+def server_folder(interpreter: Interpreter) -> Path:
+    """Where the environment for that interpreter lies, once made."""
+    version = ".".join(str(part) for part in interpreter.version)
+    packages = PACKAGES[interpreter.minor]
+    key = _key(_LAYOUT, TRITON_WHEEL, *packages, str(interpreter.executable), version)
+    return cache_folder() / "server" / key
+
+
+def _install(making: Path, interpreter: Interpreter, on_progress: Callable[[str], None]) -> None:
+    on_progress("Installing Triton Inference Server (once, about 60 MB)")
+    triton = making / "triton"
+    install([TRITON_WHEEL], "--no-deps", "--no-compile", "--target", str(triton))
+    for entry in [*(triton / "pytriton").iterdir(), *triton.iterdir()]:
+        if entry.name not in ("tritonserver", "pytriton", "nvidia_pytriton.libs") and (
+            not entry.name.endswith(".dist-info")  # holds the licences
+        ):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    (triton / "pytriton/tritonserver/bin/tritonserver").chmod(0o755)
+
+    packages = PACKAGES[interpreter.minor]
+    on_progress(f"Installing {', '.join(packages)} for the server")
+    venv = making / "python"
+    make_venv(interpreter.executable, venv)
+    install(packages, "--only-binary=:all:", python=venv / "bin/python3")
+    # Scripts carry the path they were installed under, which the rename changes. The
+    # interpreter is a link, and finds its packages from where it is called.
+    for script in (venv / "bin").iterdir():
+        if not script.is_symlink():
+            script.unlink()
+
+    # One library, not its whole folder: others in there must not shadow Triton's.
+    library = making / "lib" / interpreter.library.name
+    library.parent.mkdir()
+    library.symlink_to(interpreter.library)
+
+
+def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> None:
+    """The layout that Triton searches: ``<backend>/libtriton_<backend>.so`` or ``model.py``."""
+    server = folder / "triton/pytriton/tritonserver"
+    minor = "{}.{}".format(*interpreter.minor)
+    python = making / "python"
+    shutil.copytree(server / "backends/python", python)
+    stub = shutil.copy(
+        server / "python_backend_stubs" / minor / "triton_python_backend_stub", python
+    )
+    Path(stub).chmod(0o755)
+    shutil.copytree(
+        _INSIDE_TRITON / "backends",
+        making,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+
+
+def _contents(folder: Path) -> list[str]:
+    """Path and content of every file, as text that changes with any of them."""
+    return [
+        f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _joined(*paths: str) -> str:
+    return os.pathsep.join(path for path in paths if path)

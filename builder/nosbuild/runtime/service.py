@@ -1,0 +1,142 @@
+"""A running Triton and everything its owner may want of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from nosbuild.errors import RepositoryError, RequestError
+from nosbuild.runtime.control import ControlRefused, TritonControl
+from nosbuild.runtime.ports import ChosenPorts
+from nosbuild.runtime.process import ServerProcess
+from nosbuild.runtime.server_log import LogEcho, last_lines
+
+if TYPE_CHECKING:
+    import nosclient
+
+_LOAD_SECONDS = 300.0
+
+
+@dataclass
+class InferenceService:
+    """A running Triton Inference Server; a context manager that stops it.
+
+    It also stops, and leaves nothing behind, when the process that started it ends in any way.
+    """
+
+    repository: Path
+    host: str
+    """The address clients on this machine use."""
+    ports: ChosenPorts
+    log_file: Path
+    process: ServerProcess
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Model -> why it did not load; empty unless the service was told to keep going."""
+    echo: LogEcho | None = None
+
+    @property
+    def http_url(self) -> str:
+        """``http://127.0.0.1:8000``, for HTTP clients."""
+        return f"http://{self.host}:{self.ports.http}"
+
+    @property
+    def grpc_url(self) -> str:
+        """``127.0.0.1:8001``, for gRPC clients."""
+        return f"{self.host}:{self.ports.grpc}"
+
+    @property
+    def metrics_url(self) -> str:
+        """``http://127.0.0.1:8002/metrics``, in Prometheus' text format."""
+        return f"http://{self.host}:{self.ports.metrics}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Triton's process."""
+        return self.process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """False once the server has ended."""
+        return self.process.is_running
+
+    def client(self) -> nosclient.Client:
+        """A client of this service over gRPC; close it, or use it in a ``with``."""
+        from nosclient import Client
+
+        return Client(self.grpc_url)
+
+    def models(self) -> list[str]:
+        """Names of the models that are loaded and ready, sorted."""
+        return sorted({entry.name for entry in self.control.index() if entry.state == "READY"})
+
+    def load_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
+        """Loads a model of the repository, or its newest version again.
+
+        Raises:
+            RepositoryError: it does not load; the message says why.
+        """
+        reason = load_failure(self.control, name, self.log_file, timeout)
+        if reason:
+            raise RepositoryError(
+                f"model {name!r} does not load: {reason}", f"Triton's log: {self.log_file}"
+            )
+
+    def unload_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
+        """Unloads a model once its requests in flight are answered.
+
+        Raises:
+            RequestError: it is not loaded.
+        """
+        if name not in self.models():
+            raise RequestError(
+                f"model {name!r} is not loaded", f"Loaded are: {', '.join(self.models()) or '-'}"
+            )
+        self.control.unload(name, timeout)
+
+    def stop(self) -> None:
+        """Stops the server; nothing of it is left on return. Again is harmless."""
+        try:
+            self.process.stop()
+        finally:
+            if self.echo:
+                self.echo.close()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Waits until the server ends; its exit code."""
+        return self.process.wait(timeout)
+
+    @property
+    def control(self) -> TritonControl:
+        """Triton's control endpoints."""
+        return TritonControl(self.host, self.ports.http)
+
+    def __enter__(self) -> InferenceService:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def load_failure(control: TritonControl, name: str, log: Path, timeout: float) -> str:
+    """Loads a model; why it did not load, or an empty string."""
+    from nosbuild.runtime.server_log import poll_failure
+
+    try:
+        control.load(name, timeout)
+    except ControlRefused as refused:
+        if "failed to poll from model repository" in refused.reason:
+            return poll_failure(log, name) or refused.reason
+        return refused.reason
+    except TimeoutError:
+        return f"not loaded after {timeout:g} seconds"
+    except OSError as error:
+        return "\n  ".join([f"the server ended while it loaded ({error}):", *last_lines(log)])
+    return ""

@@ -1,0 +1,76 @@
+"""Which services run on this machine: one small state file each, for other processes to find."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nosbuild.runtime.folders import cache_folder
+
+
+@dataclass(frozen=True)
+class ServiceRecord:
+    """A running server, as another process finds it."""
+
+    pid: int
+    """Triton's."""
+    started: float
+    """When Triton's process started, seconds since the epoch; pids are used again."""
+    repository: str
+    http_url: str
+    grpc_url: str
+    metrics_url: str
+    log_file: str
+
+
+def services_folder() -> Path:
+    """Where the state files lie."""
+    return cache_folder() / "services"
+
+
+def running_services() -> list[ServiceRecord]:
+    """Every service of this user that runs, the newest first; stale state files are removed."""
+    records = []
+    for file in services_folder().glob("*.json"):
+        try:
+            record = ServiceRecord(**json.loads(file.read_text()))
+        except FileNotFoundError:
+            continue  # it ended while we looked
+        except (ValueError, TypeError):
+            # Written by another version of nosbuild; it cannot be trusted to be running.
+            file.unlink(missing_ok=True)
+            continue
+        if _is_running(record):
+            records.append(record)
+        else:
+            file.unlink(missing_ok=True)
+    return sorted(records, key=lambda record: record.started, reverse=True)
+
+
+def write_record(record: ServiceRecord) -> None:
+    """Makes a service known; its supervisor removes the file."""
+    folder = services_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=folder)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(record), file, indent=1)
+    Path(name).rename(folder / f"{record.pid}.json")
+
+
+def start_time(pid: int) -> float:
+    """When the process started, seconds since the epoch; 0.0 where there is none."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def _is_running(record: ServiceRecord) -> bool:
+    # The system's clock ticks are coarse, and the boot time they count from is rounded.
+    return abs(start_time(record.pid) - record.started) < 2.0
