@@ -1,0 +1,45 @@
+"""nosbuild: a model.yaml goes in, a proven Triton endpoint comes out.
+
+The public face; everything here is imported on first use, so that ``import nosbuild`` is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nosbuild.errors import NosError, Refused
+    from nosbuild.runtime import InferenceService, serve
+    from nosbuild.spec import ModelSpec, load_spec
+    from nosbuild.steps import BuildResult, build
+
+__version__ = "0.1.0"
+__all__ = [
+    "BuildResult",
+    "InferenceService",
+    "ModelSpec",
+    "NosError",
+    "Refused",
+    "__version__",
+    "build",
+    "load_spec",
+    "serve",
+]
+
+_HOMES = {
+    "BuildResult": "nosbuild.steps",
+    "InferenceService": "nosbuild.runtime",
+    "ModelSpec": "nosbuild.spec",
+    "NosError": "nosbuild.errors",
+    "Refused": "nosbuild.errors",
+    "build": "nosbuild.steps",
+    "load_spec": "nosbuild.spec",
+    "serve": "nosbuild.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'nosbuild' has no attribute {name!r}")

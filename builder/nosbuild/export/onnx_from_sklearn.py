@@ -1,0 +1,45 @@
+"""A fitted estimator goes in; an ONNX model comes out (skl2onnx, without ZipMap)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx_ir
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
+from nosbuild.errors import ExportError
+
+if TYPE_CHECKING:
+    from nosbuild.source.sklearn_estimator import SklearnSource
+    from nosbuild.spec import ModelSpec
+
+
+def export(source: SklearnSource, spec: ModelSpec) -> onnx_ir.Model:
+    """Convert, and keep the outputs that the spec declares, in its order.
+
+    Raises:
+        ExportError: skl2onnx has no converter for a part of the estimator.
+    """
+    (features,) = source.inputs
+    # ZipMap would make the probabilities a list of dicts, which no server can carry.
+    options = {id(source.estimator): {"zipmap": False}} if source.classifies else None
+    try:
+        proto = convert_sklearn(
+            source.estimator,
+            initial_types=[("nosbuild_input_0", FloatTensorType([None, features.shape[1]]))],
+            options=options,
+        )
+    except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError) as exc:
+        raise ExportError(
+            f"skl2onnx cannot convert {type(source.estimator).__name__}: {exc}",
+            "Replace that part by an estimator on skl2onnx's list of supported models.",
+        ) from exc
+    model = onnx_ir.from_proto(proto)
+    graph = model.graph
+    # skl2onnx gives [label, probabilities] for classifiers, one output otherwise.
+    by_method = {"predict": 0, "predict_proba": 1, "transform": 0}
+    kept = [graph.outputs[by_method[source.methods[tensor.name]]] for tensor in source.outputs]
+    graph.outputs[:] = kept
+    return model

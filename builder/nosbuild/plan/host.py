@@ -1,0 +1,66 @@
+"""Nothing goes in; what this host has comes out: processors, memory, libraries."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "onnxscript",
+    "scikit-learn",
+    "skl2onnx",
+    "torch",
+    "transformers",
+)
+"""Distributions whose version may change what a build makes."""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What a plan may depend on, and what a lock records."""
+
+    cpus: int
+    """Processors this process may use (its affinity, not the machine's count)."""
+    cpu_model: str
+    memory_bytes: int
+    python: str
+    libraries: dict[str, str]
+    """Distribution -> version, for those installed."""
+
+
+def host_facts() -> HostFacts:
+    """Look at this machine; nothing is imported and nothing is started."""
+    return HostFacts(
+        cpus=len(os.sched_getaffinity(0)),
+        cpu_model=_cpu_model(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        python=platform.python_version(),
+        libraries={name: found for name in LIBRARIES if (found := version_of(name))},
+    )
+
+
+@cache
+def version_of(distribution: str) -> str:
+    """The installed version; empty where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()

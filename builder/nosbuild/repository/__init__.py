@@ -1,0 +1,1 @@
+"""Repository: a VerifiedVariant goes in; a Triton model, published in one rename, comes out."""

@@ -1,0 +1,205 @@
+"""A VerifiedVariant and its spec go in; Triton's ModelConfig comes out, and text both ways.
+
+Format: model_config.proto of triton-inference-server/common, as tritonclient carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+
+from nosbuild.errors import RepositoryError
+from nosbuild.tensors import BATCH, TensorSpec
+
+if TYPE_CHECKING:
+    from nosbuild.spec import ModelSpec
+    from nosbuild.verify.variant import VerifiedVariant
+
+ModelConfig = Any
+"""``model_config_pb2.ModelConfig``, which carries no type information."""
+
+
+def model_config(
+    variant: VerifiedVariant, spec: ModelSpec, warmup: Sequence[Any], versions: Sequence[int]
+) -> ModelConfig:
+    """The whole configuration; nothing is left for Triton to guess.
+
+    Args:
+        variant: what is served.
+        spec: how the user wants it served.
+        warmup: ModelWarmup messages.
+        versions: the versions that Triton is to serve.
+
+    Raises:
+        SpecError: ``optimization`` or ``raw`` hold what Triton's configuration does not know.
+    """
+    config = model_config_pb2.ModelConfig(name=spec.name, backend=variant.backend)
+    config.max_batch_size = spec.max_batch_size
+    for tensor in variant.inputs:
+        _fill(config.input.add(), tensor, spec)
+    for tensor in variant.outputs:
+        _fill(config.output.add(), tensor, spec)
+    config.version_policy.specific.versions.extend(versions)
+    _instances(config, variant, spec)
+    _batching(config, spec)
+    config.model_warmup.extend(warmup)
+    if spec.response_cache:
+        config.response_cache.enable = True
+    if spec.description:
+        config.parameters["description"].string_value = spec.description
+    _parse("optimization", {"optimization": spec.optimization}, config, spec)
+    for key in spec.raw:
+        config.ClearField(_field(key, config, spec))
+    _parse("raw", spec.raw, config, spec)
+    return config
+
+
+def config_dims(tensor: TensorSpec, spec: ModelSpec) -> list[int]:
+    """Dims as config.pbtxt writes them: no batch axis, -1 for an axis that varies.
+
+    A tensor without axes stands as [1], with ``reshape`` to [].
+    """
+    dims = []
+    for dim in tensor.item_shape:
+        if isinstance(dim, int):
+            dims.append(dim)
+            continue
+        span = spec.dims.get(dim)
+        dims.append(span.min if span is not None and span.min == span.max else -1)
+    return dims or [1]
+
+
+def _fill(message: Any, tensor: TensorSpec, spec: ModelSpec) -> None:
+    message.name = tensor.name
+    message.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
+    message.dims.extend(config_dims(tensor, spec))
+    if not tensor.item_shape:
+        message.reshape.SetInParent()  # present and empty: a shape of no axes
+
+
+def _instances(config: ModelConfig, variant: VerifiedVariant, spec: ModelSpec) -> None:
+    group = config.instance_group.add()
+    group.count = variant.measurement.instances
+    if spec.instances.kind == "gpu":
+        group.kind = group.KIND_GPU
+        group.gpus.extend(spec.instances.gpus)
+        return
+    group.kind = group.KIND_CPU
+    # The name that NVIDIA's C++ ONNX Runtime backend reads; ours reads the same.
+    threads = str(variant.measurement.threads)
+    config.parameters["intra_op_thread_count"].string_value = threads
+
+
+def _batching(config: ModelConfig, spec: ModelSpec) -> None:
+    batching = spec.batching
+    if not config.max_batch_size or (batching is not None and not batching.enabled):
+        return
+    section = config.dynamic_batching
+    section.SetInParent()  # present, with defaults: batch whatever waits
+    if batching is None:
+        return
+    section.preferred_batch_size.extend(batching.preferred)
+    section.max_queue_delay_microseconds = batching.max_delay_us
+    section.preserve_ordering = batching.preserve_ordering
+    section.priority_levels = batching.priority_levels
+    section.default_priority_level = batching.default_priority
+    if batching.queue is not None:
+        policy = section.default_queue_policy
+        policy.timeout_action = (
+            policy.DELAY if batching.queue.action == "delay" else policy.REJECT
+        )
+        policy.default_timeout_microseconds = batching.queue.timeout_us
+        policy.allow_timeout_override = batching.queue.allow_timeout_override
+        policy.max_queue_size = batching.queue.max_size
+
+
+def warmup_files(
+    variant: VerifiedVariant, spec: ModelSpec, item: dict[str, Any], prefix: str
+) -> tuple[list[Any], dict[str, bytes]]:
+    """Warm-up requests from one real item, at batch 1 and the typical batch.
+
+    Returns:
+        ModelWarmup messages, and file name -> bytes for the model's warmup folder.
+    """
+    from tritonclient.utils import serialize_byte_tensor
+
+    messages, files = [], {}
+    sizes = sorted({1, spec.dim_range(BATCH).typical}) if spec.max_batch_size else [1]
+    for tensor in variant.inputs:
+        array = item[tensor.name]
+        is_text = tensor.dtype.name == "string"
+        data = serialize_byte_tensor(array).tobytes() if is_text else array.tobytes()
+        files[f"{prefix}-{tensor.name}"] = data
+    for size in sizes:
+        message = model_config_pb2.ModelWarmup(name=f"batch_{size}", batch_size=size)
+        for tensor in variant.inputs:
+            field = message.inputs[tensor.name]
+            field.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
+            field.dims.extend(item[tensor.name].shape or [1])
+            field.input_data_file = f"{prefix}-{tensor.name}"
+        messages.append(message)
+    return messages, files
+
+
+def _field(key: str, config: ModelConfig, spec: ModelSpec) -> str:
+    """The protobuf field of a raw key, which may be in camelCase as protobuf-JSON allows."""
+    for field in config.DESCRIPTOR.fields:
+        if key in (field.name, field.json_name):
+            return str(field.name)
+    raise spec.error(
+        ("raw", key),
+        "is no field of Triton's ModelConfig",
+        f"write one of {', '.join(sorted(f.name for f in config.DESCRIPTOR.fields))}",
+    )
+
+
+def _parse(section: str, content: dict[str, Any], config: ModelConfig, spec: ModelSpec) -> None:
+    if not any(content.values()):
+        return
+    try:
+        json_format.ParseDict(content, config)
+    except json_format.ParseError as exc:
+        raise spec.error(
+            (section,),
+            f"does not fit Triton's ModelConfig: {exc}",
+            "write the fields as in model_config.proto, in protobuf's JSON form",
+        ) from exc
+
+
+def write_text(config: ModelConfig) -> str:
+    """The configuration as config.pbtxt holds it."""
+    header = "# Written by nosbuild from model.yaml; edit that and build again.\n"
+    return header + str(text_format.MessageToString(config))
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Parse a config.pbtxt.
+
+    Raises:
+        RepositoryError: unreadable, or no ModelConfig; the message has Triton's line and column.
+    """
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except (OSError, UnicodeDecodeError) as exc:
+        raise RepositoryError(f"{path} cannot be read: {exc}", "Build the model again.") from exc
+    except text_format.ParseError as exc:
+        raise RepositoryError(
+            f"{path}: {exc}", "Correct that line, or build the model again."
+        ) from exc
+
+
+def check_settings(spec: ModelSpec) -> None:
+    """Parse ``optimization`` and ``raw`` before anything is built.
+
+    Raises:
+        SpecError: they hold what Triton's configuration does not know.
+    """
+    config = model_config_pb2.ModelConfig()
+    _parse("optimization", {"optimization": spec.optimization}, config, spec)
+    for key in spec.raw:
+        _field(key, config, spec)
+    _parse("raw", spec.raw, config, spec)

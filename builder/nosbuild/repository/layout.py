@@ -1,0 +1,75 @@
+"""Where everything of a model lies in a Triton model repository.
+
+    <repository>/<model>/
+        model.yaml             the user's
+        config.pbtxt           Triton's; which versions it names is what is published
+        warmup/                raw tensors that config.pbtxt's model_warmup reads
+        <version>/             immutable once it bears its number
+            model.onnx         the artifact
+            nos.lock           what went into it
+            golden/            samples and the source's answers
+            report.json        proof and measurement
+
+Format of the repository: Triton's docs/user_guide/model_repository.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIG = "config.pbtxt"
+LOCK = "nos.lock"
+GOLDEN = "golden"
+REPORT = "report.json"
+WARMUP = "warmup"
+STAGING_PREFIX = ".staging-"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One model's folder in a repository."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The model's name; Triton demands that it equals the folder's."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Its config.pbtxt."""
+        return self.path / CONFIG
+
+    @property
+    def is_built(self) -> bool:
+        """True where there is something for Triton to load."""
+        return self.config.is_file()
+
+    @property
+    def has_spec(self) -> bool:
+        """True where there is something to build."""
+        return (self.path / "model.yaml").is_file()
+
+    def version(self, number: int) -> Path:
+        """The folder of a version."""
+        return self.path / str(number)
+
+    def versions(self) -> list[int]:
+        """Numbers of the version folders, ascending; Triton takes only such as are all digits."""
+        if not self.path.is_dir():
+            return []
+        return sorted(
+            int(entry.name)
+            for entry in self.path.iterdir()
+            if entry.is_dir() and entry.name.isdigit() and not entry.name.startswith("0")
+        )
+
+
+def model_folders(repository: Path) -> list[ModelFolder]:
+    """Every folder of a repository that holds a model.yaml or a config.pbtxt, by name."""
+    if not repository.is_dir():
+        return []
+    folders = [ModelFolder(path) for path in sorted(repository.iterdir()) if path.is_dir()]
+    return [folder for folder in folders if folder.is_built or folder.has_spec]

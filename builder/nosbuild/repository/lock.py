@@ -1,0 +1,66 @@
+"""What went into a version goes in; ``nos.lock`` (JSON) comes out, and is read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nosbuild.errors import RepositoryError
+from nosbuild.store.hashing import sha256_of_value
+
+if TYPE_CHECKING:
+    from nosbuild.spec import ModelSpec
+
+
+class Lock(BaseModel):
+    """Everything that a version was made from, and the digest of every file it serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    model: str
+    version: int
+    variant: str
+    identity: str
+    """Digest of artifact, settings and golden samples: equal identities serve alike."""
+    spec_digest: str
+    """Digest of what the model.yaml said; comments and layout do not count."""
+    artifact: dict[str, str]
+    """File in the version folder -> sha256."""
+    config_sha256: str
+    """Digest of config.pbtxt without its version policy."""
+    steps: dict[str, str]
+    """Step -> key of its entry in the build cache."""
+    read: dict[str, str]
+    """Every file that the user's code read (weights, data) -> sha256."""
+    libraries: dict[str, str]
+    host: dict[str, Any]
+    proof: dict[str, Any]
+    nosbuild: str
+
+
+def spec_digest(spec: ModelSpec) -> str:
+    """Digest of what a model.yaml says; comments and layout do not count."""
+    return sha256_of_value(spec.section(*type(spec).model_fields))
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Write it, readable by people."""
+    path.write_text(json.dumps(lock.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+
+
+def read_lock(path: Path) -> Lock:
+    """Read it back.
+
+    Raises:
+        RepositoryError: missing, or not a lock.
+    """
+    try:
+        return Lock.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise RepositoryError(f"{path} cannot be read: {exc}", "Build the model again.") from exc
+    except ValidationError as exc:
+        raise RepositoryError(f"{path} is no lock of this version of nosbuild: {exc}", "Build the model again.") from exc

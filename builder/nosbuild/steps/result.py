@@ -1,0 +1,55 @@
+"""What a build did, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nosbuild.plan import BuildPlan
+    from nosbuild.verify.measure import Measurement
+    from nosbuild.verify.proof import Proof
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """One step of one build."""
+
+    step: str
+    cached: bool
+    why: str
+    """Why it ran, or that nothing had changed."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """A published model: what it is, how it was proven, how fast it is here."""
+
+    name: str
+    folder: Path
+    version: int
+    is_new: bool
+    """False where nothing had changed and the published version stands."""
+    variant: str
+    artifact_bytes: int
+    proof: Proof
+    measurement: Measurement
+    plan: BuildPlan
+    steps: tuple[StepOutcome, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "version": self.version,
+            "is_new": self.is_new,
+            "variant": self.variant,
+            "artifact_bytes": self.artifact_bytes,
+            "proof": {**self.proof.model_dump(mode="json"), "passed": self.proof.passed},
+            "measurement": self.measurement.model_dump(mode="json"),
+            "skipped": [asdict(skip) for skip in self.plan.skips],
+            "steps": [asdict(step) for step in self.steps],
+        }

@@ -1,0 +1,18 @@
+"""Where nosbuild keeps what it makes for itself: one cache folder per user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CACHE_VARIABLE = "NOSBUILD_CACHE"
+"""Environment variable that moves the cache folder."""
+
+
+def cache_folder() -> Path:
+    """The cache folder: ``$NOSBUILD_CACHE``, or the user's cache folder for nosbuild."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_cache_path("nosbuild")

@@ -1,0 +1,76 @@
+"""The user's code runs; the files that it opened for reading come out, with their digests.
+
+Python's audit events tell every ``open``; files opened by native code (memory-mapped weights)
+are not seen, so sources that load those name their files themselves.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nosbuild.store.hashing import sha256_of_file
+
+_CODE = (".py", ".so", ".pth", ".egg-link", ".dist-info")
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo")
+
+
+class _Recorder:
+    """One audit hook for the whole process (hooks cannot be removed), heard while recording."""
+
+    def __init__(self) -> None:
+        self.active: set[str] | None = None
+        self.installed = False
+
+    def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.active is None or event != "open":
+            return
+        path, mode = arguments[0], arguments[1]
+        reads = isinstance(mode, str) and not set(mode) & set("wax+")
+        if reads and isinstance(path, (str, bytes, os.PathLike)):
+            self.active.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - no I/O in a hook
+
+
+_RECORDER = _Recorder()
+
+
+@contextmanager
+def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
+    """Fill the dict with path -> sha256 when the block ends.
+
+    What lies in ``scratch`` was made by the block itself and does not count. Python files count inside ``folder`` (the model's own code); those of installed packages are
+    covered by their versions.
+    """
+    if not _RECORDER.installed:
+        sys.addaudithook(_RECORDER.hook)
+        _RECORDER.installed = True
+    paths: set[str] = set()
+    _RECORDER.active = paths
+    digests: dict[str, str] = {}
+    try:
+        yield digests
+    finally:
+        _RECORDER.active = None
+        for name in sorted(_source_file(path) for path in paths):
+            path = Path(name)
+            own = path.is_relative_to(folder)
+            outside = path.is_relative_to(scratch) or (
+                not own and (name.endswith(_CODE) or name.startswith(_SYSTEM))
+            )
+            if not outside and path.is_file():
+                digests[name] = sha256_of_file(path)
+
+
+def _source_file(name: str) -> str:
+    """The .py that a cached .pyc stands for: where the cache is fresh, Python opens only that."""
+    if not name.endswith(".pyc"):
+        return name
+    try:
+        return importlib.util.source_from_cache(name)
+    except ValueError:
+        return name

@@ -1,0 +1,1 @@
+"""Verify: an artifact and its source go in; a VerifiedVariant comes out, or a refusal."""

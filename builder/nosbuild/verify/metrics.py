@@ -1,0 +1,113 @@
+"""Reference and candidate arrays go in; error metrics come out, per output.
+
+Every metric takes the worst item of a batch, never the mean: one wrong answer among many right
+ones must show.
+
+- ``cosine``: of an item and its reference, both flattened; 1 where both are all zero.
+- ``top1_agreement``: share of rows (last axis) whose largest element stands at the same place.
+- ``agreement``: share of equal elements.
+- ``max_abs``, ``p999_abs``: largest, and 99.9th percentile of, ``|candidate - reference|``.
+- ``relative``: ``max_abs`` over the largest ``|reference|`` of the whole output (its scale).
+- ``excess``: largest ``|c - r| - (atol + rtol * |r|)``; positive where numpy.allclose says no.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A quality bar: a metric's name, the value it must keep to, and in which direction."""
+
+    metric: str
+    threshold: float
+
+    @property
+    def higher_is_better(self) -> bool:
+        """True for similarities and the user's own metrics, False for errors."""
+        return self.metric not in ERRORS
+
+    def holds(self, value: float) -> bool:
+        """True where the value keeps to the bar; never for NaN."""
+        return value >= self.threshold if self.higher_is_better else value <= self.threshold
+
+    def describe(self) -> str:
+        """``cosine >= 0.99``."""
+        return f"{self.metric} {'>=' if self.higher_is_better else '<='} {self.threshold:g}"
+
+
+ERRORS = frozenset({"max_abs", "p999_abs", "relative", "excess"})
+
+
+def cosine(candidate: np.ndarray, reference: np.ndarray) -> float:
+    """Worst cosine similarity of any item (axis 0) with its reference."""
+    a = candidate.reshape(len(candidate), -1).astype(np.float64)
+    b = reference.reshape(len(reference), -1).astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    both_zero = (np.abs(a).max(1, initial=0) == 0) & (np.abs(b).max(1, initial=0) == 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(both_zero, 1.0, np.where(norms > 0, (a * b).sum(1) / norms, 0.0))
+    return float(values.min(initial=1.0))
+
+
+def top1_agreement(candidate: np.ndarray, reference: np.ndarray) -> float:
+    """Share of rows whose argmax over the last axis agrees."""
+    if reference.size == 0:
+        return 1.0
+    return float((candidate.argmax(-1) == reference.argmax(-1)).mean())
+
+
+def agreement(candidate: np.ndarray, reference: np.ndarray) -> float:
+    """Share of equal elements."""
+    return float((candidate == reference).mean()) if reference.size else 1.0
+
+
+def absolute_errors(candidate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """``|candidate - reference|`` in float64; equal infinities differ by nothing."""
+    a, b = candidate.astype(np.float64), reference.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(a == b, 0.0, np.abs(a - b)))
+
+
+def metric(
+    name: str, candidate: np.ndarray, reference: np.ndarray, bars: dict[str, float]
+) -> float:
+    """The value of one built-in metric; ``bars`` gives atol and rtol to ``excess``."""
+    if name == "cosine":
+        return cosine(candidate, reference)
+    if name == "top1_agreement":
+        return top1_agreement(candidate, reference)
+    if name == "agreement":
+        return agreement(candidate, reference)
+    errors = absolute_errors(candidate, reference)
+    if errors.size == 0:
+        return 0.0
+    if name == "max_abs":
+        return float(errors.max())
+    if name == "p999_abs":
+        return float(np.quantile(errors, 0.999))
+    if name == "relative":
+        scale = float(np.abs(reference.astype(np.float64)).max())
+        return float(errors.max()) / scale if scale > 0 else float(errors.max())
+    if name == "excess":
+        allowed = bars.get("atol", 0.0) + bars.get("rtol", 0.0) * np.abs(reference)
+        return float((errors - allowed).max())
+    raise KeyError(name)
+
+
+def bars_to_check(bars: dict[str, float], *, is_float: bool) -> list[Bar]:
+    """The bars of a spec as checks; atol and rtol together make one.
+
+    Integers, booleans and strings are compared exactly unless ``agreement`` allows less.
+    """
+    if not is_float:
+        return [Bar("agreement", bars.get("agreement", 1.0))]
+    checks = [
+        Bar(name, value) for name, value in bars.items() if name not in ("atol", "rtol", "agreement")
+    ]
+    if "atol" in bars or "rtol" in bars:
+        checks.append(Bar("excess", 0.0))
+    return checks
