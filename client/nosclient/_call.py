@@ -1,0 +1,77 @@
+"""What an operation asks a transport to do, as plain values.
+
+Operations (``_operations.py``) yield these and are sent the answers; they never touch a socket,
+so that the blocking and the asynchronous client share every line of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Method = Literal[
+    "is_server_live",
+    "is_server_ready",
+    "is_model_ready",
+    "get_model_metadata",
+    "get_model_config",
+    "get_model_repository_index",
+    "get_inference_statistics",
+    "load_model",
+    "unload_model",
+    "infer",
+]
+"""Methods under the name that tritonclient's clients give them."""
+
+
+class Tensor(NamedTuple):
+    """An array ready to be sent: its dtype is that of ``datatype``."""
+
+    name: str
+    datatype: str
+    array: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the server."""
+
+    method: Method
+    timeout: float | None
+    """Seconds left for it; None waits for ever."""
+    model: str = ""
+    version: str = ""
+    tensors: Sequence[Tensor] = ()
+    outputs: Sequence[str] | None = None
+    priority: int = 0
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait before the next step."""
+
+    seconds: float
+
+
+T = TypeVar("T")
+Operation = Generator[Call | Pause, Any, T]
+
+
+class Deadline:
+    """The time by which a whole operation must be done, however many calls it takes."""
+
+    def __init__(self, seconds: float | None) -> None:
+        if seconds is not None and not np.isfinite(seconds):
+            seconds = None
+        self.seconds = seconds
+        self._at = None if seconds is None else time.monotonic() + seconds
+
+    def remaining(self) -> float | None:
+        """Seconds left, never below 0; None where there is no limit."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())

@@ -1,0 +1,63 @@
+"""Every error nosclient raises on purpose; each says what was found and what to do.
+
+NosClientError          the root; never raised itself
++-- InvalidInput        inputs, names, versions or urls that cannot be sent as they are
++-- ModelNotFound       the server has no such model, or not in that version
++-- ModelNotReady       the model is known but takes no request now: not loaded, loading, queue full
++-- ModelLoadFailed     the server tried to load the model and could not
++-- InferenceFailed     the model took the request and failed on it
++-- DeadlineExceeded    no answer in the time allowed; the request may still have run
++-- ServerUnavailable   nobody answers at the url, or the connection was lost
++-- ServerError         any other refusal of the server, its status in the message
++-- ClientClosed        the client was used after close()
+"""
+
+from __future__ import annotations
+
+
+class NosClientError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        message: what was found, where, and what helps.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInput(NosClientError):
+    """Inputs, names, versions or urls that cannot be sent as they are."""
+
+
+class ModelNotFound(NosClientError):
+    """The server has no such model, or not in that version."""
+
+
+class ModelNotReady(NosClientError):
+    """The model is known but takes no request now: not loaded, still loading, its queue full."""
+
+
+class ModelLoadFailed(NosClientError):
+    """The server tried to load the model and could not; the message holds its reason."""
+
+
+class InferenceFailed(NosClientError):
+    """The model took the request and failed on it; the message holds its reason."""
+
+
+class DeadlineExceeded(NosClientError):
+    """No answer in the time allowed; the request may still have run."""
+
+
+class ServerUnavailable(NosClientError):
+    """Nobody answers at the url, or the connection was lost."""
+
+
+class ServerError(NosClientError):
+    """Any other refusal of the server; the message holds its status."""
+
+
+class ClientClosed(NosClientError):
+    """The client was used after ``close()``."""

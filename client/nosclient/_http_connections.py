@@ -1,0 +1,123 @@
+"""HTTP/1.1 connections that any thread may borrow.
+
+tritonclient's blocking HTTP client belongs to the one thread that made it: its sockets live on
+that thread's gevent loop, and each such loop keeps a native thread and two file descriptors for
+ever, also when the Python thread is gone. So tritonclient only encodes and decodes here, and the
+bytes travel over the standard library's connections.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections import deque
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPMessage, HTTPResponse
+from typing import NamedTuple
+
+from nosclient._address import Address
+from nosclient._call import Deadline
+
+_PIECE = 1 << 20
+
+
+class Reply(NamedTuple):
+    """A response, read to its end."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes | bytearray
+
+
+class HttpConnections:
+    """Open connections to one server; grows with the number of requests in flight."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._idle: deque[HTTPConnection] = deque()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: float | None,
+    ) -> Reply:
+        """Send one request and read its response, all within ``timeout`` seconds.
+
+        Raises:
+            TimeoutError: it took longer.
+            OSError, http.client.HTTPException: no connection, or it broke.
+        """
+        deadline = Deadline(timeout)
+        connection = self._borrow()
+        try:
+            _limit(connection, deadline)
+            connection.request(method, self._address.path + path, body, dict(headers))
+            _limit(connection, deadline)
+            response = connection.getresponse()
+            content = _read(connection, response, deadline)
+        except BaseException:
+            connection.close()  # what is left of the response must not meet the next request
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return Reply(response.status, response.headers, content)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        while True:
+            try:
+                self._idle.popleft().close()
+            except IndexError:
+                return
+
+    def _borrow(self) -> HTTPConnection:
+        while True:
+            try:
+                # The one used last: the others grow old and are dropped by the server.
+                connection = self._idle.pop()
+            except IndexError:
+                return HTTPConnection(self._address.host, self._address.port)
+            if _is_alive(connection.sock):
+                return connection
+            connection.close()
+
+
+def _is_alive(sock: socket.socket | None) -> bool:
+    # Something to read on an idle connection is the server's goodbye.
+    if sock is None:
+        return False
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _limit(connection: HTTPConnection, deadline: Deadline) -> None:
+    remaining = deadline.remaining()
+    if remaining == 0:
+        raise TimeoutError("the deadline has passed")
+    connection.timeout = remaining
+    if connection.sock is not None:
+        connection.sock.settimeout(remaining)
+
+
+def _read(
+    connection: HTTPConnection, response: HTTPResponse, deadline: Deadline
+) -> bytes | bytearray:
+    if response.length is None:  # chunked, or up to the end of the connection
+        return response.read()
+    content = bytearray(response.length)
+    view = memoryview(content)
+    done = 0
+    while done < len(content):
+        _limit(connection, deadline)
+        count = response.readinto(view[done : done + _PIECE])
+        if count == 0:
+            raise ConnectionResetError(f"connection closed after {done} of {len(content)} bytes")
+        done += count
+    response.read()  # marks the response as finished, also an empty one
+    return content

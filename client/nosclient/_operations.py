@@ -1,0 +1,264 @@
+"""Everything a client can do, as generators that yield calls and are sent their answers.
+
+No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same generators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from nosclient._call import Call, Deadline, Operation, Pause
+from nosclient._codec import check_outputs, encode
+from nosclient._errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidInput,
+    ModelNotFound,
+    ModelNotReady,
+    NosClientError,
+    ServerUnavailable,
+)
+from nosclient._model_info import (
+    ModelInfo,
+    ModelStatistics,
+    ModelSummary,
+    Signature,
+    parse_index,
+    parse_model_info,
+    parse_signature,
+    parse_statistics,
+)
+
+_POLL_SECONDS = 0.1
+_PROBE_SECONDS = 2.0
+"""Longest time for a question about a failure: it must not outlast the patience of the caller."""
+
+
+class Operations:
+    """The operations of one client, and the signatures it has seen.
+
+    Safe to share between threads: the cache is only read, set and dropped whole entries at a time.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._signatures: dict[tuple[str, str], Signature] = {}
+
+    def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
+        """The repository index."""
+        return (yield from self._index(self._start(deadline)))
+
+    def get_model_info(
+        self, name: str, version: str, deadline: float | None
+    ) -> Operation[ModelInfo]:
+        """Metadata, configuration and state of a loaded model."""
+        _check_name(name, version)
+        limit = self._start(deadline)
+        metadata, config = yield from self._describe(name, version, limit)
+        index = yield from self._index(limit)
+        self._signatures[name, version] = parse_signature(metadata, config)
+        return parse_model_info(metadata, config, index)
+
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """One inference; the model's signature is fetched once and then remembered."""
+        limit = self._start(deadline)
+        asked = [outputs] if isinstance(outputs, str) else outputs
+        known = self._signatures.get((name, version))
+        signature = known or (yield from self._fetch(name, version, limit))
+        try:
+            tensors = _checked(signature, inputs, asked)
+        except InvalidInput:
+            if known is None:
+                raise
+            # The model may have been replaced by one with another signature since.
+            tensors = _checked((yield from self._fetch(name, version, limit)), inputs, asked)
+        call = Call(
+            "infer",
+            limit.remaining(),
+            name,
+            version,
+            tensors,
+            asked,
+            priority,
+            parameters or {},
+        )
+        try:
+            result: dict[str, npt.NDArray[Any]] = yield call
+        except InvalidInput:
+            self._signatures.pop((name, version), None)
+            raise
+        except ModelNotFound as error:
+            self._signatures.pop((name, version), None)
+            raise (yield from self._explained(error, name, version, InferenceFailed)) from error
+        except ServerUnavailable as error:
+            raise (yield from self._who_refused(error, name)) from error
+        return result
+
+    def is_ready(self, model: str | None, deadline: float | None) -> Operation[bool]:
+        """Whether the server, and the model if one is named, would take a request now."""
+        try:
+            return (yield from self._probe(model, self._start(deadline).remaining()))
+        except (ServerUnavailable, DeadlineExceeded, ModelNotFound, ModelNotReady):
+            return False
+
+    def wait_until_ready(self, timeout: float, model: str | None) -> Operation[None]:
+        """Ask until the answer is yes.
+
+        Raises:
+            DeadlineExceeded: still not ready after ``timeout`` seconds; says why.
+        """
+        limit = Deadline(timeout)
+        while True:
+            remaining = limit.remaining()
+            reason = "it is not ready"
+            try:
+                patience = _PROBE_SECONDS if remaining is None else min(_PROBE_SECONDS, remaining)
+                if (yield from self._probe(model, patience)):
+                    return
+            except (ServerUnavailable, DeadlineExceeded, ModelNotFound, ModelNotReady) as error:
+                reason = error.message
+            else:
+                if model and remaining is not None and remaining <= _POLL_SECONDS:
+                    reason = yield from self._why_not_ready(model)
+            if remaining is not None and remaining <= _POLL_SECONDS:
+                what = f"model {model!r}" if model else "the server"
+                raise DeadlineExceeded(f"waited {timeout:g} s for {what}: {reason}")
+            yield Pause(_POLL_SECONDS)
+
+    def load_model(self, name: str, deadline: float | None) -> Operation[None]:
+        """Load or reload a model; returns when it is ready."""
+        _check_name(name)
+        yield Call("load_model", self._start(deadline).remaining(), name)
+        self._forget(name)
+
+    def unload_model(self, name: str, deadline: float | None) -> Operation[None]:
+        """Ask the server to unload a model; work in flight is finished first."""
+        _check_name(name)
+        limit = self._start(deadline)
+        # Triton says yes to the unloading of any name; a typo should not pass for success.
+        if all(row.name != name for row in (yield from self._index(limit))):
+            raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
+        yield Call("unload_model", limit.remaining(), name)
+        self._forget(name)
+
+    def statistics(
+        self, name: str, version: str, deadline: float | None
+    ) -> Operation[ModelStatistics]:
+        """Counters of a model since it was loaded."""
+        _check_name(name, version)
+        call = Call("get_inference_statistics", self._start(deadline).remaining(), name, version)
+        try:
+            answer = yield call
+        except (InvalidInput, ModelNotFound) as error:
+            raise (yield from self._explained(error, name, version, ModelNotReady)) from error
+        return parse_statistics(name, answer)
+
+    def _start(self, deadline: float | None) -> Deadline:
+        return Deadline(self._deadline if deadline is None else deadline)
+
+    def _forget(self, name: str) -> None:
+        for key in [key for key in list(self._signatures) if key[0] == name]:
+            self._signatures.pop(key, None)
+
+    def _index(self, limit: Deadline) -> Operation[list[ModelSummary]]:
+        return parse_index((yield Call("get_model_repository_index", limit.remaining())))
+
+    def _fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
+        _check_name(name, version)
+        signature = parse_signature(*(yield from self._describe(name, version, limit)))
+        self._signatures[name, version] = signature
+        return signature
+
+    def _describe(
+        self, name: str, version: str, limit: Deadline
+    ) -> Operation[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        try:
+            return (
+                (yield Call("get_model_metadata", limit.remaining(), name, version)),
+                (yield Call("get_model_config", limit.remaining(), name, version)),
+            )
+        except ModelNotFound as error:
+            self._signatures.pop((name, version), None)
+            raise (yield from self._explained(error, name, version, ModelNotReady)) from error
+
+    def _probe(self, model: str | None, timeout: float | None) -> Operation[bool]:
+        if model is None:
+            ready: bool = yield Call("is_server_ready", timeout)
+        else:
+            ready = yield Call("is_model_ready", timeout, model)
+        return ready
+
+    def _explained(
+        self, error: NosClientError, name: str, version: str, otherwise: type[NosClientError]
+    ) -> Operation[NosClientError]:
+        """A "not found" made precise: a typo and an unloaded model look the same to Triton.
+
+        ``otherwise`` is for a model that the index calls ready after all.
+        """
+        try:
+            index = yield from self._index(Deadline(_PROBE_SECONDS))
+        except NosClientError:
+            return error
+        rows = [row for row in index if row.name == name]
+        if not rows:
+            names = ", ".join(sorted({row.name for row in index})) or "none"
+            return ModelNotFound(f"the server has no model {name!r}; it has: {names}")
+        ready = [row.version for row in rows if row.state == "READY"]
+        if version and ready and version not in ready:
+            return ModelNotFound(
+                f"model {name!r} has no version {version} ready; it has {', '.join(ready)}"
+            )
+        if ready:
+            return otherwise(f"model {name!r}: {error.message}")
+        return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
+
+    def _who_refused(self, error: NosClientError, name: str) -> Operation[NosClientError]:
+        """UNAVAILABLE is gRPC's word for a lost connection, Triton's for a full queue."""
+        try:
+            live = yield Call("is_server_live", _PROBE_SECONDS)
+        except NosClientError:
+            return error
+        cause = error.message
+        return ModelNotReady(f"model {name!r} took no request: {cause}") if live else error
+
+    def _why_not_ready(self, model: str) -> Operation[str]:
+        try:
+            index = yield from self._index(Deadline(_PROBE_SECONDS))
+        except NosClientError as error:
+            return error.message
+        rows = [row for row in index if row.name == model]
+        return f"it {_state(rows)}" if rows else "the server has no model of that name"
+
+
+def _state(rows: Sequence[ModelSummary]) -> str:
+    state, reason = rows[-1].state, rows[-1].reason.strip()
+    if not state or reason == "unloaded":
+        return "is not loaded"
+    return f"is {state}" + (f" ({reason})" if reason else "")
+
+
+def _check_name(name: str, version: str = "") -> None:
+    if not (isinstance(name, str) and name):
+        raise InvalidInput(f"{name!r} is no model's name; see list_models()")
+    if version and not (isinstance(version, str) and version.isdecimal()):
+        raise InvalidInput(f"{version!r} is no version; write a number as a string, e.g. '1'")
+
+
+def _checked(
+    signature: Signature, inputs: Mapping[str, Any], outputs: Sequence[str] | None
+) -> list[Any]:
+    if outputs is not None:
+        check_outputs(signature, outputs)
+    return encode(signature, inputs)

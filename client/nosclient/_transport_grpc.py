@@ -1,0 +1,83 @@
+"""Calls over gRPC through tritonclient, blocking and asynchronous."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonclient import grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from nosclient._address import Address
+from nosclient._call import Call
+from nosclient._codec import call_arguments, read_outputs
+from nosclient._error_map import translate
+
+_JSON = frozenset(
+    {
+        "get_model_metadata",
+        "get_model_config",
+        "get_model_repository_index",
+        "get_inference_statistics",
+    }
+)
+_INT32_MAX = 2**31 - 1
+# tritonclient's own defaults, and: look for a server that was away every second (gRPC's default
+# doubles up to two minutes), and a connection of its own for each client.
+_CHANNEL = [
+    ("grpc.max_send_message_length", _INT32_MAX),
+    ("grpc.max_receive_message_length", _INT32_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def _arguments(call: Call) -> dict[str, Any]:
+    arguments = call_arguments(call, triton)
+    arguments["client_timeout"] = call.timeout
+    if call.method in _JSON:
+        arguments["as_json"] = True
+    return arguments
+
+
+class GrpcTransport:
+    """Blocking calls; one channel, which any number of threads may use at once."""
+
+    def __init__(self, address: Address) -> None:
+        self._url = str(address)
+        self._client = triton.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+
+    def perform(self, call: Call) -> Any:
+        """The server's answer; raises a NosClientError."""
+        try:
+            answer = getattr(self._client, call.method)(**_arguments(call))
+        except InferenceServerException as error:
+            raise translate(error, call, self._url) from error
+        return read_outputs(answer) if call.method == "infer" else answer
+
+    def close(self) -> None:
+        """Close the channel; calls in flight are cancelled."""
+        self._client.close()
+
+
+class AsyncGrpcTransport:
+    """Calls on the running event loop; one channel."""
+
+    def __init__(self, address: Address) -> None:
+        from tritonclient.grpc import aio
+
+        self._url = str(address)
+        self._client = aio.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+
+    async def perform(self, call: Call) -> Any:
+        """The server's answer; raises a NosClientError."""
+        try:
+            answer = await getattr(self._client, call.method)(**_arguments(call))
+        except InferenceServerException as error:
+            raise translate(error, call, self._url) from error
+        return read_outputs(answer) if call.method == "infer" else answer
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight are cancelled."""
+        await self._client.close()

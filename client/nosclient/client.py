@@ -1,0 +1,185 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from nosclient._address import Address, parse_address
+from nosclient._call import Call, Operation, Pause, T
+from nosclient._errors import ClientClosed, NosClientError
+from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
+from nosclient._operations import Operations
+
+
+class Client:
+    """Calls a Triton server; safe to share between threads.
+
+    Args:
+        url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP.
+        deadline: seconds that each method may take, unless it is given its own; None waits as
+            long as the server does.
+
+    Every method raises a NosClientError: ServerUnavailable where nobody answers,
+    DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
+    the first method is called.
+    """
+
+    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
+        self._address = parse_address(url)
+        self._operations = Operations(deadline)
+        # Made at once, so that threads need no lock; it connects with the first call.
+        self._transport = _transport(self._address)
+        self._closed = False
+
+    def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
+        """Every model in the server's repository, loaded or not."""
+        return self._drive(self._operations.list_models(deadline))
+
+    def get_model_info(
+        self, name: str, version: str = "", *, deadline: float | None = None
+    ) -> ModelInfo:
+        """What a loaded model takes and gives.
+
+        Raises:
+            ModelNotFound: no such model or version.
+            ModelNotReady: it is there but not loaded.
+        """
+        return self._drive(self._operations.get_model_info(name, version, deadline))
+
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        version: str = "",
+        deadline: float | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """One inference.
+
+        Args:
+            name: the model.
+            inputs: name -> numpy array, or numbers, strings and lists of them, which take the
+                model's dtype. The batch axis, where the model has one, comes first.
+            outputs: names of the outputs wanted; None for all.
+            version: of the model; the server's choice where empty.
+            deadline: seconds for this call in place of the client's.
+            priority: for models with priority levels; 0 for the model's default.
+            parameters: handed to the model with the request.
+
+        Returns:
+            Name -> array. Strings are object arrays of bytes. Arrays may be read-only views of
+            the response: copy one before writing to it.
+
+        Raises:
+            InvalidInput: the inputs do not fit the model; nothing was run.
+            ModelNotFound: no such model or version.
+            ModelNotReady: it is not loaded, or its queue is full.
+            InferenceFailed: the model failed on the request.
+        """
+        return self._drive(
+            self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
+        )
+
+    def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
+        """Whether the server (and the model) would take a request now; False if nobody answers."""
+        return self._drive(self._operations.is_ready(model, deadline))
+
+    def wait_until_ready(self, timeout: float = 30.0, model: str | None = None) -> None:
+        """Wait for the server, or for one model on it.
+
+        Raises:
+            DeadlineExceeded: not ready after ``timeout`` seconds; says why.
+        """
+        self._drive(self._operations.wait_until_ready(timeout, model))
+
+    def load_model(self, name: str, *, deadline: float | None = None) -> None:
+        """Load or reload a model and wait until it is ready.
+
+        Raises:
+            ModelLoadFailed: with the server's reason.
+        """
+        self._drive(self._operations.load_model(name, deadline))
+
+    def unload_model(self, name: str, *, deadline: float | None = None) -> None:
+        """Tell the server to unload a model; it finishes the work in flight first.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        self._drive(self._operations.unload_model(name, deadline))
+
+    def statistics(
+        self, name: str, version: str = "", *, deadline: float | None = None
+    ) -> ModelStatistics:
+        """Counters of a model since it was loaded, summed over its versions unless one is named.
+
+        Raises:
+            ModelNotFound: no such model or version.
+            ModelNotReady: it is there but not loaded.
+        """
+        return self._drive(self._operations.statistics(name, version, deadline))
+
+    def close(self) -> None:
+        """Close the connections; the client cannot be used afterwards."""
+        if not self._closed:
+            self._closed = True
+            self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({str(self._address)!r})"
+
+    def _drive(self, operation: Operation[T]) -> T:
+        if self._closed:
+            raise ClientClosed(f"{self!r} is closed; make a new one")
+        try:
+            step = next(operation)
+            while True:
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = operation.send(None)
+                    continue
+                try:
+                    answer = self._transport.perform(step)
+                except NosClientError as error:
+                    step = operation.throw(error)
+                else:
+                    step = operation.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+class _Transport(Protocol):
+    def perform(self, call: Call) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+def _transport(address: Address) -> _Transport:
+    # Imported here: each protocol's libraries take longer to import than all of nosclient.
+    if address.scheme == "grpc":
+        from nosclient._transport_grpc import GrpcTransport
+
+        return GrpcTransport(address)
+    from nosclient._transport_http import HttpTransport
+
+    return HttpTransport(address)
