@@ -15,11 +15,10 @@ SHORTEST, LONGEST = 736, 960
 
 TEXT_PIXEL, TEXT_BOX = 0.3, 0.5
 """A pixel above the first is text; a region whose text pixels average below the second is none."""
-UNCLIP = 2.0
+UNCLIP = 1.6
 """The network marks the core of a line; area * UNCLIP / perimeter gives its margin back."""
-# The thresholds and sizes are RapidOCR's (Det in its config.yaml). Its margin of 1.6 cuts so
-# close that the recogniser loses spaces. Its boxes may be rotated; ours stand upright, which is
-# enough for pages that were not photographed aslant.
+# These numbers are RapidOCR's (Det in its config.yaml). Its boxes may be rotated; ours stand
+# upright, which is enough for pages that were not photographed aslant.
 
 
 @dataclass(frozen=True)
