@@ -40,20 +40,17 @@ class DimRange:
     step: int = 1
 
     def __post_init__(self) -> None:
-        for label, size in (("min", self.min), ("typical", self.typical), ("max", self.max)):
+        sizes = {"min": self.min, "typical": self.typical, "max": self.max, "step": self.step}
+        for label, size in sizes.items():
             if size < 1:
-                raise BadRange(f"{str(self)!r}: {label} is {size}", "write sizes of at least 1")
+                raise BadRange(f"{label} is {size}", "write numbers of at least 1")
         if not self.min <= self.typical <= self.max:
             rising = "..".join(str(size) for size in sorted((self.min, self.typical, self.max)))
-            raise BadRange(
-                f"{str(self)!r} does not rise", f"write min..typical..max, e.g. {rising}"
-            )
-        if self.step < 1:
-            raise BadRange(f"{str(self)!r}: step is {self.step}", "write a step of at least 1")
-        for label, size in (("min", self.min), ("typical", self.typical), ("max", self.max)):
+            raise BadRange("the sizes do not rise", f"write min..typical..max, e.g. {rising}")
+        for label, size in sizes.items():
             if size % self.step:
                 near = max(round(size / self.step), 1) * self.step
-                found = f"{str(self)!r}: {label} {size} is no multiple of {self.step}"
+                found = f"{label} {size} is no multiple of {self.step}"
                 raise BadRange(found, f"write a multiple of the step, e.g. {near}")
 
     @classmethod
@@ -66,21 +63,22 @@ class DimRange:
         Raises:
             BadRange: not of that form, below 1, not rising, or no multiple of the step.
         """
-        if isinstance(value, int) and not isinstance(value, bool):
-            return cls(value, value, value)
         if isinstance(value, list) and value and all(type(size) is int for size in value):
             listed = "..".join(str(size) for size in value)
             raise BadRange(f"{value} is a list", f"write it as a range: {listed}")
-        if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise BadRange(f"{value} is {type_name(value)}, not a range", FORM)
-        match = _RANGE.fullmatch(value)
+        match = _RANGE.fullmatch(str(value))
         if match is None:
             raise BadRange(f"{value!r} is no range", FORM)
         sizes = [int(size) for size in match[1].split("..")]
         step = int(match[2]) if match[2] else 1
         if len(sizes) == 2:
             sizes.insert(1, _middle(sizes[0], sizes[1], step))
-        return cls(sizes[0], sizes[len(sizes) // 2], sizes[-1], step)
+        try:
+            return cls(sizes[0], sizes[len(sizes) // 2], sizes[-1], step)
+        except BadRange as error:
+            raise BadRange(f"{value!r}: {error.found}", error.remedy) from error
 
     @property
     def is_fixed(self) -> bool:

@@ -105,6 +105,7 @@ QualityField = Annotated[
 PrecisionField = Annotated[
     precision.Candidates,
     PlainValidator(lambda value: _accept(precision.parse_precision(value))),
+    PlainSerializer(lambda wanted: wanted if wanted == "auto" else list(wanted)),
     WithJsonSchema(precision.SCHEMA),
 ]
 ObjectiveField = Annotated[

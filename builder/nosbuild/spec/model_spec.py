@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from nosbuild.spec.quality import Quality, output_findings
 from nosbuild.spec.references import check_callable
 from nosbuild.spec.serving import Batching, Instances, Section, VersionPolicy, preferred_findings
 from nosbuild.spec.triton_fields import raw_findings
+from nosbuild.spec.yaml_source import KeyPath
 from nosbuild.tensors import BATCH, TensorSpec, is_batched
 
 
@@ -220,17 +221,31 @@ class ModelSpec(Section):
             raise InternalError(f"a spec has no section {', '.join(sorted(unknown))}")
         return self.model_dump(mode="json", include=set(names))
 
+    def error(self, key: KeyPath, found: str, remedy: str) -> SpecError:
+        """A SpecError about one key, with its line, for what only a later room can see."""
+        return SpecError(self.file, [problem(Finding(key, found, remedy), self._origin.source)])
+
     def with_tensors(
-        self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]
+        self,
+        inputs: Iterable[TensorSpec],
+        outputs: Iterable[TensorSpec],
+        default_dims: Mapping[str, str] | None = None,
     ) -> ModelSpec:
         """The same spec with the tensors that its source told.
+
+        Args:
+            inputs: in the source's order.
+            outputs: likewise.
+            default_dims: axis -> ``min..typical..max`` that the source tells, for axes without a
+                range of their own.
 
         Raises:
             SpecError: the rest of the spec does not fit them, e.g. an axis without a range.
         """
         by_name = {tensor.name: tensor for tensor in inputs}
         results = {tensor.name: tensor for tensor in outputs}
-        dims = with_batch(self.dims, by_name, results)
+        told = {axis: DimRange.parse(text) for axis, text in (default_dims or {}).items()}
+        dims = with_batch({**told, **self.dims}, by_name, results)
         batched = _is_batched(by_name, results)
         findings = [
             *axis_findings(by_name, results, dims),

@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -99,7 +98,7 @@ def _how_to_add(path: KeyPath) -> str:
 
 _EXPECTED = {
     "string_type": ("a string", "write a string"),
-    "bool_type": ("true or false", "write true or false"),
+    "bool_type": ("boolean", "write true or false"),
     "int_type": ("a whole number", "write a whole number"),
     "int_from_float": ("a whole number", "write a whole number"),
     "float_type": ("a number", "write a number"),
@@ -123,15 +122,9 @@ def _wrong_value(path: KeyPath, details: ErrorDetails, text: str | None) -> tupl
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
         return f"{shown!r} is unknown", did_you_mean(shown, options, one_of(options))
-    return f"{shown}: {details['msg'].lower()}", _limit(kind, context)
-
-
-def _limit(kind: str, context: Mapping[str, Any]) -> str:
     if kind == "greater_than_equal":
-        return f"write a number of at least {context['ge']}"
-    if kind == "greater_than":
-        return f"write a number above {context['gt']}"
-    return "`nosbuild schema` prints what may stand here"
+        return f"{shown} is out of range", f"write a number of at least {context['ge']}"
+    return f"{shown}: {details['msg'].lower()}", "`nosbuild schema` prints what may stand here"
 
 
 def _shown(text: str, value: object) -> str:

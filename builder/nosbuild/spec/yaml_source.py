@@ -70,28 +70,33 @@ def read_yaml(file: Path) -> YamlSource:
         remedy = "give a readable file"
         raise SpecError(file, [SpecProblem("", found, remedy)]) from error
     text = _decode(file, content)
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            found, remedy = "the file is empty", "write at least name and source"
-            raise SpecError(file, [SpecProblem("", found, remedy)])
-        if not isinstance(node, yaml.MappingNode):
-            found = f"the file holds a {_kind(node)}, not a mapping"
-            remedy = "write `key: value` lines at the top, starting with `name:`"
-            raise SpecError(file, [SpecProblem("", found, remedy, _line(node))])
-        walk = _Walk(loader)
-        data = walk.value(node, ())
+        loader = _Loader(text)
+        try:
+            walk = _Walk(loader)
+            data = walk.value(_top(file, loader), ())
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise SpecError(file, [_unreadable(error, text)]) from error
     except RecursionError as error:
         found, remedy = "is nested too deeply", "write it flat, without aliases to itself"
         raise SpecError(file, [SpecProblem("", found, remedy)]) from error
-    finally:
-        loader.dispose()
     if walk.problems:
         raise SpecError(file, walk.problems)
     return YamlSource(file, data, hashlib.sha256(content).hexdigest(), walk.lines, walk.texts)
+
+
+def _top(file: Path, loader: _Loader) -> yaml.MappingNode:
+    node = loader.get_single_node()
+    if node is None:
+        found, remedy = "the file is empty", "write at least name and source"
+        raise SpecError(file, [SpecProblem("", found, remedy)])
+    if not isinstance(node, yaml.MappingNode):
+        found = f"the file holds a {_kind(node)}, not a mapping"
+        remedy = "write `key: value` lines at the top, starting with `name:`"
+        raise SpecError(file, [SpecProblem("", found, remedy, _line(node))])
+    return node
 
 
 class _Loader(yaml.SafeLoader):
@@ -152,6 +157,7 @@ class _Walk:
                 self._problem(path, node, found, "write the value without a tag")
             if isinstance(node, yaml.SequenceNode):
                 return self._sequence(node, path)
+            assert isinstance(node, yaml.MappingNode), "YAML has three kinds of nodes"
             return self._mapping(node, path)
         finally:
             self._open.pop()
@@ -221,7 +227,7 @@ def _unreadable(error: yaml.YAMLError, text: str) -> SpecProblem:
     remedy = "correct the YAML on this line or the one above it"
     if isinstance(error, yaml.reader.ReaderError):
         line = text[: error.position].count("\n") + 1
-        character = f"U+{ord(error.character):04X}"
+        character = f"U+{error.character:04X}"
         return SpecProblem("", f"the control character {character}", "remove it", line)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return SpecProblem("", f"is no YAML: {error}", remedy)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from test_model_spec import EVERYTHING
+
+from nosbuild.spec import ModelSpec, json_schema
+
+
+def test_describes_every_key_and_no_other():
+    schema = json_schema()
+    assert set(schema["properties"]) == set(ModelSpec.model_fields)
+    assert schema["required"] == ["name", "source"]
+    assert schema["additionalProperties"] is False
+    assert json.loads(json.dumps(schema)) == schema
+
+
+def test_no_key_may_be_null():
+    assert '"null"' not in json.dumps(json_schema())
+
+
+def test_every_reference_leads_somewhere():
+    schema = json_schema()
+    references = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema)))
+    assert references == {"Batching", "Instances", "Queue"} == set(schema["$defs"])
+
+
+def test_patterns_tell_good_from_bad():
+    properties = json_schema()["properties"]
+    tensor = properties["outputs"]["additionalProperties"]["pattern"]
+    dims = properties["dims"]["additionalProperties"]["oneOf"][0]["pattern"]
+    good = [
+        (tensor, "int64[batch, seq]"),
+        (tensor, "float32[]"),
+        (dims, "1..8"),
+        (dims, "32..64 step 32"),
+    ]
+    bad = [(tensor, "int[batch]"), (tensor, "float32"), (dims, "1...8"), (dims, "a..b")]
+    assert all(re.search(pattern, text) for pattern, text in good)
+    assert not any(re.search(pattern, text) for pattern, text in bad)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"batching": False},
+        {"instances": 2},
+        {"source": {"onnx": "model.onnx"}},
+        {"objective": "latency"},
+        {"version_policy": "all"},
+        {"precision": "auto"},
+    ],
+)
+def test_validates_good_specs(change):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate({**yaml.safe_load(EVERYTHING), **change}, json_schema())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": {}},
+        {"source": {"torch": "model.py:create", "onnx": "x"}},
+        {"dims": {"seq": "1...8"}},
+        {"precision": "fp8"},
+        {"quality": {"cosine": 2}},
+        {"batching": {"max_delay": 1}},
+    ],
+)
+def test_refuses_bad_specs(change):
+    jsonschema = pytest.importorskip("jsonschema")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**yaml.safe_load(EVERYTHING), **change}, json_schema())
