@@ -4,10 +4,17 @@ import json
 import re
 
 import pytest
-import yaml
 from test_model_spec import EVERYTHING
 
 from nosbuild.spec import ModelSpec, json_schema
+from nosbuild.spec.yaml_source import read_yaml
+
+
+@pytest.fixture
+def everything(tmp_path):
+    file = tmp_path / "model.yaml"
+    file.write_text(EVERYTHING)
+    return read_yaml(file).data
 
 
 def test_describes_every_key_and_no_other():
@@ -55,9 +62,9 @@ def test_patterns_tell_good_from_bad():
         {"precision": "auto"},
     ],
 )
-def test_validates_good_specs(change):
+def test_validates_good_specs(change, everything):
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate({**yaml.safe_load(EVERYTHING), **change}, json_schema())
+    jsonschema.validate({**everything, **change}, json_schema())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_validates_good_specs(change):
         {"batching": {"max_delay": 1}},
     ],
 )
-def test_refuses_bad_specs(change):
+def test_refuses_bad_specs(change, everything):
     jsonschema = pytest.importorskip("jsonschema")
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**yaml.safe_load(EVERYTHING), **change}, json_schema())
+        jsonschema.validate({**everything, **change}, json_schema())
