@@ -85,10 +85,6 @@ class DimRange:
         """True where the axis has one size."""
         return self.min == self.max
 
-    def contains(self, size: int) -> bool:
-        """True for a size that the axis may take."""
-        return self.min <= size <= self.max and size % self.step == 0
-
     def __str__(self) -> str:
         sizes = str(self.min) if self.is_fixed else f"{self.min}..{self.typical}..{self.max}"
         return sizes if self.step == 1 else f"{sizes} step {self.step}"
