@@ -135,9 +135,10 @@ def diagnoses(client: Client) -> str:
     _, rows, _, truth = forest.split()
     expected = forest.train().predict(rows)
     outputs, ms = timed(lambda: client.run("breast_cancer", {"features": rows}))
-    same = int((outputs["label"] == expected).sum())
-    right = float((outputs["label"] == truth).mean())
-    dots = Text("".join("●" if label else "○" for label in outputs["label"]), style="cyan")
+    answers = outputs["label"].reshape(len(rows))  # Triton has no scalars: one label is a [1]
+    same = int((answers == expected).sum())
+    right = float((answers == truth).mean())
+    dots = Text("".join("●" if label else "○" for label in answers), style="cyan")
     console.print(Padding(dots, (0, 3)))
     console.print(f"   [dim]○ malignant  ● benign; {right:.1%} of the diagnoses are right[/]")
     assert same == len(rows), f"scikit-learn agrees on {same} of {len(rows)} rows only"
