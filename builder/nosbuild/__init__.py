@@ -8,13 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nosbuild.version import VERSION
+
 if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
     from nosbuild.runtime import InferenceService, serve
     from nosbuild.spec import ModelSpec, load_spec
     from nosbuild.steps import BuildResult, build
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "BuildResult",
     "InferenceService",

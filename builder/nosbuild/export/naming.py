@@ -24,9 +24,7 @@ def placeholder_names(
     )
 
 
-def declare(
-    model: ir.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
-) -> None:
+def declare(model: ir.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
     """Give the graph's inputs and outputs, in their order, the declared names and axes, in place.
 
     Inner values that bear a declared name make way. An output that is an input itself, or that

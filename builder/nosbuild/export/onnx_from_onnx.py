@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def export(source: OnnxSource, spec: ModelSpec) -> onnx_ir.Model:
-    """Read the file; inputs and outputs come in the spec's order, undeclared outputs are dropped."""
+    """Read the file; tensors come in the spec's order, undeclared outputs are dropped."""
     model = onnx_ir.load(source.path)
     graph = model.graph
     inputs = {value.name: value for value in graph.inputs}

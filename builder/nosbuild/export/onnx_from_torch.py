@@ -57,7 +57,7 @@ def export(source: TorchSource, spec: ModelSpec) -> onnx_ir.Model:
 
 
 def _dynamic_axes(tensor: Any, spec: ModelSpec) -> dict[int, Any]:
-    """AUTO, not named dims: an axis that comes out static is named by our own check, in plain words."""
+    """AUTO, not named dims: an axis that comes out static is for our own check to explain."""
     dynamic = {}
     for axis, name in tensor.axes.items():
         span = spec.dim_range(name)

@@ -1,4 +1,4 @@
-"""A ModelSpec and HostFacts go in; the variants to try, and the reason for each not tried, come out."""
+"""A ModelSpec and HostFacts go in; variants to try, and reasons for those left out, come out."""
 
 from __future__ import annotations
 

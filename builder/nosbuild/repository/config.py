@@ -109,9 +109,7 @@ def _batching(config: ModelConfig, spec: ModelSpec) -> None:
     section.default_priority_level = batching.default_priority
     if batching.queue is not None:
         policy = section.default_queue_policy
-        policy.timeout_action = (
-            policy.DELAY if batching.queue.action == "delay" else policy.REJECT
-        )
+        policy.timeout_action = policy.DELAY if batching.queue.action == "delay" else policy.REJECT
         policy.default_timeout_microseconds = batching.queue.timeout_us
         policy.allow_timeout_override = batching.queue.allow_timeout_override
         policy.max_queue_size = batching.queue.max_size

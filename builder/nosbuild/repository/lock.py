@@ -63,4 +63,6 @@ def read_lock(path: Path) -> Lock:
     except OSError as exc:
         raise RepositoryError(f"{path} cannot be read: {exc}", "Build the model again.") from exc
     except ValidationError as exc:
-        raise RepositoryError(f"{path} is no lock of this version of nosbuild: {exc}", "Build the model again.") from exc
+        raise RepositoryError(
+            f"{path} is no lock of this version of nosbuild: {exc}", "Build the model again."
+        ) from exc

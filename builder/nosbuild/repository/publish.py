@@ -135,10 +135,10 @@ def _write(
         warmup.mkdir(exist_ok=True)
         for name, data in files.items():
             (staging / name).write_bytes(data)
-            os.replace(staging / name, warmup / name)
+            (staging / name).replace(warmup / name)
         _flush(staging)
-        os.rename(version, folder.version(lock.version))
-        os.replace(staging / "config", folder.config)
+        version.rename(folder.version(lock.version))
+        (staging / "config").replace(folder.config)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -174,7 +174,9 @@ def _intact(folder: ModelFolder, lock: Lock) -> bool:
 def _served_versions(folder: ModelFolder, spec: ModelSpec, new: int) -> list[int]:
     """The spec's version policy as a list of versions: what makes publication one rename."""
     policy = spec.version_policy
-    existing = [version for version in folder.versions() if (folder.version(version) / LOCK).is_file()]
+    existing = [
+        version for version in folder.versions() if (folder.version(version) / LOCK).is_file()
+    ]
     if policy.kind == "all":
         return sorted({*existing, new})
     if policy.kind == "specific":
@@ -204,12 +206,17 @@ def _host_errors(folder: ModelFolder) -> Iterator[None]:
             errno.ENOSPC: ("the disk is full", "Free some space and build again."),
             errno.EDQUOT: ("your disk quota is used up", "Free some space and build again."),
             errno.EROFS: ("the file system is read-only", "Name another --repository."),
-            errno.EACCES: ("you may not write there", "Change its rights, or name another --repository."),
-            errno.EPERM: ("you may not write there", "Change its rights, or name another --repository."),
+            errno.EACCES: (
+                "you may not write there",
+                "Change its rights, or name another --repository.",
+            ),
+            errno.EPERM: (
+                "you may not write there",
+                "Change its rights, or name another --repository.",
+            ),
         }
         reason, remedy = reasons.get(exc.errno, (str(exc), "Name another --repository."))
         raise HostError(
             f"{folder.path} was not changed: {reason}. What it served before, it still serves.",
             remedy,
         ) from exc
-

@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from nosbuild.errors import HostError, SourceError
@@ -145,9 +144,7 @@ def _with_vocabulary(inputs: tuple[TensorSpec, ...], config: Any) -> tuple[Tenso
         legal["input_ids"] = (0, config.vocab_size - 1)
     if getattr(config, "type_vocab_size", None):
         legal["token_type_ids"] = (0, max(0, config.type_vocab_size - 1))
-    return tuple(
-        TensorSpec(t.name, t.dtype, t.shape, t.range or legal.get(t.name)) for t in inputs
-    )
+    return tuple(TensorSpec(t.name, t.dtype, t.shape, t.range or legal.get(t.name)) for t in inputs)
 
 
 def _default_dims(inputs: tuple[TensorSpec, ...], folder: Path, config: Any) -> dict[str, str]:
@@ -176,7 +173,9 @@ class SentenceEmbedding(torch.nn.Module):
         # NamedModule matches the declared inputs with the transformer's own parameters.
         self.__signature__ = inspect.signature(transformer.forward)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **others: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **others: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         """int64[batch, seq] each in; float32[batch, size] out, under ``sentence_embedding``."""
         states = self.transformer(input_ids=input_ids, attention_mask=attention_mask, **others)
         value = states.last_hidden_state
@@ -238,7 +237,9 @@ class Normalize(torch.nn.Module):
 def _dense(folder: Path, config: dict[str, Any]) -> torch.nn.Module:
     from safetensors.torch import load_file
 
-    linear = torch.nn.Linear(config["in_features"], config["out_features"], config.get("bias", True))
+    linear = torch.nn.Linear(
+        config["in_features"], config["out_features"], config.get("bias", True)
+    )
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise SourceError(

@@ -44,6 +44,6 @@ def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
             raise SourceError(
                 f"{tensor.name} is {tensor.declaration}: neither numpy nor ONNX Runtime's "
                 "Python interface carries bfloat16 tensors",
-                "Cast inputs and outputs to float32 inside the model; its weights may stay bfloat16.",
+                "Cast inputs and outputs to float32 in the model; its weights may stay bfloat16.",
             )
     return source, spec.with_tensors(source.inputs, source.outputs, source.default_dims)

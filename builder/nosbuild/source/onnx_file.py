@@ -30,7 +30,7 @@ class OnnxSource:
             self.session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as exc:  # noqa: BLE001 - protobuf's and ORT's errors share no base class
+        except Exception as exc:
             raise SourceError(
                 f"source.onnx: {path} cannot be loaded: {exc}",
                 "Check that it is a complete ONNX file (with its external data beside it).",

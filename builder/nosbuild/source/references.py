@@ -31,7 +31,7 @@ def load_callable(reference: str, folder: Path, error: type[InputError] = Source
     location, _, name = reference.rpartition(":")
     try:
         module = _import(location, folder)
-    except Exception as exc:  # noqa: BLE001 - the user's module may raise anything
+    except Exception as exc:
         raise error(
             f"{location} could not be imported: {_last_frame(exc, folder)}",
             _import_remedy(exc, location),
@@ -58,7 +58,7 @@ def call(
         return function(**arguments)
     except InputError:
         raise
-    except Exception as exc:  # noqa: BLE001 - the user's code may raise anything
+    except Exception as exc:
         traceback.print_exc()
         raise error(
             f"{what} raised {_last_frame(exc, folder)}",
@@ -114,7 +114,9 @@ def _last_frame(exc: BaseException, folder: Path) -> str:
 
 def _import_remedy(exc: BaseException, location: str) -> str:
     if isinstance(exc, ModuleNotFoundError) and exc.name and exc.name != location:
-        return f"Install the package that holds {exc.name!r} beside nosbuild (see build_requirements)."
+        return (
+            f"Install the package that holds {exc.name!r} beside nosbuild (see build_requirements)."
+        )
     return "Import it alone in Python to see the whole traceback."
 
 

@@ -67,5 +67,5 @@ def _unused(span: DimRange, start: int, taken: set[int]) -> int:
     downwards = range(start - span.step, span.min - 1, -span.step)
     for size in (*upwards[:64], *downwards[:64]):
         if size not in taken:
-            return size
+            return int(size)
     return start

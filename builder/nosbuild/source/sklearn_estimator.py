@@ -58,7 +58,8 @@ class SklearnSource:
             return (label, scores) if hasattr(self.estimator, "predict_proba") else (label,)
         if hasattr(self.estimator, "predict"):
             return (TensorSpec("prediction", DTYPES["float32"], (BATCH, 1)),)
-        width = self.estimator.transform(np.zeros((1, self.inputs[0].shape[1]))).shape[1]
+        features = int(self.estimator.n_features_in_)
+        width = self.estimator.transform(np.zeros((1, features))).shape[1]
         return (TensorSpec("transformed", DTYPES["float32"], (BATCH, int(width))),)
 
     def _method(self, tensor: TensorSpec, natural: tuple[TensorSpec, ...], declared: bool) -> str:

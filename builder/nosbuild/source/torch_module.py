@@ -1,4 +1,4 @@
-"""``source: {torch: ...}`` goes in; an nn.Module that takes and gives the declared tensors comes out."""
+"""``source: {torch: ...}`` goes in; an nn.Module with the declared tensors comes out."""
 
 from __future__ import annotations
 
@@ -170,9 +170,12 @@ class TorchSource:
 def load(spec: ModelSpec) -> TorchSource:
     """Call the spec's callable and wrap the module it returns.
 
+    torch's generator is seeded first: a module with random weights is the same in every step.
+
     Raises:
         SourceError: it raises, or returns something else than an nn.Module.
     """
+    torch.manual_seed(0)
     function = load_callable(spec.source.reference, spec.folder)
     what = f"source.torch: {spec.source.reference}"
     if isinstance(function, torch.nn.Module):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nosbuild.spec.schema import json_schema
     from nosbuild.spec.serving import Batching, Instances, Queue, VersionPolicy
     from nosbuild.spec.sources import Source
+    from nosbuild.spec.starting import start_model
     from nosbuild.spec.templates import template
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "VersionPolicy",
     "json_schema",
     "load_spec",
+    "start_model",
     "template",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "VersionPolicy": "serving",
     "json_schema": "schema",
     "load_spec": "loading",
+    "start_model": "starting",
     "template": "templates",
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nosbuild.steps.build import build
+    from nosbuild.steps.walk import build
     from nosbuild.steps.result import BuildResult, StepOutcome
 
 __all__ = ["BuildResult", "StepOutcome", "build"]
 
-_HOMES = {"build": "build", "BuildResult": "result", "StepOutcome": "result"}
+_HOMES = {"build": "walk", "BuildResult": "result", "StepOutcome": "result"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nosbuild.errors import NosError, SpecError
 
@@ -35,6 +38,8 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     step = getattr(importlib.import_module(module), function)
     spec = load_spec(Path(request["spec"]))
     out = Path(request["out"])
+    random.seed(0)
+    np.random.seed(0)  # scikit-learn draws from the global generator
     with recorded_reads(spec.folder, out) as read:
         result = step(spec, out, **request["arguments"])
     return {"result": result, "read": read}

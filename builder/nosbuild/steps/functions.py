@@ -1,4 +1,4 @@
-"""The step functions that run in a child: (spec, out folder, arguments) in, JSON-able result out."""
+"""Step functions, run in a child: (spec, out folder, arguments) in, JSON-able result out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tensors_from(
     def parsed(row: dict[str, Any]) -> TensorSpec:
         tensor = TensorSpec.parse(row["name"], row["declaration"])
         low_high = tuple(row["range"]) if row["range"] else None
-        return TensorSpec(tensor.name, tensor.dtype, tensor.shape, low_high)  # type: ignore[arg-type]
+        return TensorSpec(tensor.name, tensor.dtype, tensor.shape, low_high)
 
     inputs = tuple(parsed(row) for row in described["inputs"])
     outputs = tuple(parsed(row) for row in described["outputs"])

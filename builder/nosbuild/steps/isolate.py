@@ -20,6 +20,12 @@ from nosbuild.errors import NosError, Refused, SpecError, SpecProblem, error_cla
 LOG_TAIL = 15
 """Lines of the log shown where a step dies without a word."""
 
+_CHILD_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",  # the model's folder is the user's
+    "PYTHONHASHSEED": "0",  # a source made twice, in two children, is made alike
+}
+
 
 @dataclass(frozen=True)
 class Isolated:
@@ -65,7 +71,7 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that its own children end with it
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, **_CHILD_ENVIRONMENT},
         )
         try:
             code = child.wait(step.timeout)

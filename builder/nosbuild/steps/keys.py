@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nosbuild
 from nosbuild.plan import HostFacts
 from nosbuild.plan.host import version_of
 from nosbuild.source.references import resolve_path
@@ -93,7 +92,7 @@ def distribution_name(requirement: str) -> str:
 @cache
 def _code_digest(step: str) -> str:
     """Digest of the code that the step runs: a new nosbuild may make something else."""
-    package = Path(nosbuild.__file__).parent
+    package = Path(__file__).resolve().parents[1]
     files: list[Path] = []
     for room in _ROOMS[step]:
         place = package / room

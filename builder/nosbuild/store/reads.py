@@ -43,8 +43,9 @@ _RECORDER = _Recorder()
 def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
     """Fill the dict with path -> sha256 when the block ends.
 
-    What lies in ``scratch`` was made by the block itself and does not count. Python files count inside ``folder`` (the model's own code); those of installed packages are
-    covered by their versions.
+    What lies in ``scratch`` was made by the block itself and does not count. Python files count
+    inside ``folder`` (the model's own code); those of installed packages are covered by their
+    versions.
     """
     if not _RECORDER.installed:
         sys.addaudithook(_RECORDER.hook)

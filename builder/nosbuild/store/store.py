@@ -9,7 +9,6 @@ use, so a changed weight file makes the entry stale even where no spec names tha
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -102,9 +101,9 @@ class Store:
         final = self.root / key
         if final.exists():  # stale, corrupt, or made by another process meanwhile
             stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=self.root))
-            os.replace(final, stale / "entry")
+            final.replace(stale / "entry")
             shutil.rmtree(stale, ignore_errors=True)
-        os.replace(draft.folder, final)
+        draft.folder.replace(final)
 
 
 def _digest_or_none(path: Path) -> str | None:

@@ -60,18 +60,22 @@ class Comparison:
 
     def findings(self, noise: Comparison | None = None) -> tuple[Finding, ...]:
         """The worst of every bar; ``noise`` holds the source compared with itself."""
-        return tuple(
-            Finding(
-                output=output,
-                bar=self._describe(output, bar),
-                value=value,
-                holds=bar.holds(value),
-                batch=batch,
-                sample=sample,
-                noise=noise.worst(output, bar) if noise else None,
+        found = []
+        for (output, bar), (value, batch, sample) in self._worst.items():
+            own = noise.worst(output, bar) if noise else None
+            found.append(
+                Finding(
+                    output=output,
+                    bar=self._describe(output, bar),
+                    value=value,
+                    holds=bar.holds(value),
+                    batch=batch,
+                    sample=sample,
+                    noise=own,
+                    noise_misses=own is not None and not bar.holds(own),
+                )
             )
-            for (output, bar), (value, batch, sample) in self._worst.items()
-        )
+        return tuple(found)
 
     def worst(self, output: str, bar: Bar) -> float | None:
         """The worst value so far; None where nothing was compared."""

@@ -203,6 +203,6 @@ def _choose(
     close = [row for row in allowed if row.items_per_second >= best * (1 - WITHIN_NOISE)]
     chosen = min(close, key=lambda row: row.instances)
     return chosen, (
-        f"{chosen.items_per_second:.0f} items/s with {chosen.instances} x {chosen.threads} threads, "
-        f"best of {len(rows)} placements at batch {chosen.batch}"
+        f"{chosen.items_per_second:.0f} items/s with {chosen.instances} x {chosen.threads} "
+        f"threads, best of {len(rows)} placements at batch {chosen.batch}"
     )

@@ -106,7 +106,9 @@ def bars_to_check(bars: dict[str, float], *, is_float: bool) -> list[Bar]:
     if not is_float:
         return [Bar("agreement", bars.get("agreement", 1.0))]
     checks = [
-        Bar(name, value) for name, value in bars.items() if name not in ("atol", "rtol", "agreement")
+        Bar(name, value)
+        for name, value in bars.items()
+        if name not in ("atol", "rtol", "agreement")
     ]
     if "atol" in bars or "rtol" in bars:
         checks.append(Bar("excess", 0.0))

@@ -24,6 +24,8 @@ class Finding(_Frozen):
     """Index of the (first) sample there."""
     noise: float | None = None
     """The same metric of the source against itself (float64, or another batch size)."""
+    noise_misses: bool = False
+    """True where the source itself misses the bar: it is tighter than the model's own rounding."""
 
     def describe(self) -> str:
         """One line: the bar, the value, where, and the model's own noise."""
@@ -54,11 +56,10 @@ class Proof(_Frozen):
 
     def refusal(self) -> str:
         """Why it is refused, a line each; empty where it passed."""
-        failed = [f"{finding.describe()}: missed" for finding in self.findings if not finding.holds]
+        failed = [
+            f"{finding.describe()}: missed"
+            + (", and the source itself misses it" if finding.noise_misses else "")
+            for finding in self.findings
+            if not finding.holds
+        ]
         return "\n".join([*self.reasons, *failed])
-
-    def summary(self) -> str:
-        """The tightest finding of each output, for a table."""
-        return "; ".join(
-            f"{finding.bar.split()[0]} {finding.value:.4g}" for finding in self.findings[:2]
-        )

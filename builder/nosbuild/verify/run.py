@@ -9,7 +9,7 @@ import numpy as np
 
 from nosbuild.errors import InputError, SampleError
 from nosbuild.source.load import load_source
-from nosbuild.store.hashing import sha256_of_file
+from nosbuild.store.hashing import sha256_of_files
 from nosbuild.tensors import is_batched
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.golden import GOLDEN_ITEMS, write_golden
@@ -46,7 +46,9 @@ def prove(spec: ModelSpec, artifact: Path, variant: str, out: Path) -> Proof:
     batched = is_batched((*source.inputs, *source.outputs))
     runner = OnnxRuntimeRunner(artifact)
     sizes = batch_sizes(spec)
-    references = [_run_source(source, samples, index, batched) for index in range(len(samples.items))]
+    references = [
+        _run_source(source, samples, index, batched) for index in range(len(samples.items))
+    ]
 
     reasons = _not_finite(references, source.outputs)
     comparison, noise = Comparison(spec, source.outputs), Comparison(spec, source.outputs)
@@ -74,7 +76,7 @@ def prove(spec: ModelSpec, artifact: Path, variant: str, out: Path) -> Proof:
     )
     return Proof(
         variant=variant,
-        artifact={file.name: sha256_of_file(file) for file in sorted(artifact.parent.glob("model.*"))},
+        artifact=sha256_of_files(artifact.parent.glob("model.*"), artifact.parent),
         findings=comparison.findings(noise),
         reasons=tuple(reasons),
         samples=len(samples.items),
@@ -100,7 +102,7 @@ def _run_source(source: LoadedSource, samples: Samples, index: int, batched: boo
         return source.run(_inputs(samples, index, batched))
     except InputError:
         raise
-    except Exception as exc:  # noqa: BLE001 - the user's model may raise anything
+    except Exception as exc:
         raise SampleError(
             f"the model itself cannot run sample {index}: {type(exc).__name__}: {exc}",
             "Yield samples that the model takes.",
@@ -144,7 +146,7 @@ def _hidden_state(
     runner: OnnxRuntimeRunner,
     references: list[Arrays],
 ) -> list[str]:
-    """Run the first samples again, after all the others: a model with a memory answers otherwise."""
+    """Run the first samples again, after the others: a model with a memory answers otherwise."""
     reasons = []
     for index in range(min(3, len(samples.items))):
         inputs = _inputs(samples, index, batched)

@@ -52,7 +52,9 @@ def load_samples(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Samples:
         return Samples(tuple(_random_items(spec, inputs)), real=False)
     what = f"samples: {spec.samples}"
     function = load_callable(spec.samples, spec.folder, SampleError)
-    found = call(lambda: list(islice(_iterate(function()), MOST_ITEMS)), what, spec.folder, SampleError)
+    found = call(
+        lambda: list(islice(_iterate(function()), MOST_ITEMS)), what, spec.folder, SampleError
+    )
     if not found:
         raise SampleError(f"{what} yielded no sample", "Yield at least one dict of arrays.")
     items = [_checked(item, index, what, spec, inputs) for index, item in enumerate(found)]

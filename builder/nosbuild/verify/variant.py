@@ -36,7 +36,7 @@ class VerifiedVariant:
     def __post_init__(self) -> None:
         """Raises InternalError for anyone but ``verified``."""
         if self._seal is not _SEAL:
-            raise InternalError("a VerifiedVariant is made by nosbuild.verify.variant.verified only")
+            raise InternalError("a VerifiedVariant is made by verify.variant.verified alone")
 
 
 def verified(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock
 
-import nosbuild
 from nosbuild.errors import HostError, Refused
 from nosbuild.plan import BuildPlan, HostFacts, host_facts, plan_build
 from nosbuild.plan.host import version_of
@@ -17,15 +16,16 @@ from nosbuild.repository.config import check_settings
 from nosbuild.repository.lock import spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
+from nosbuild.steps.functions import tensors_from
 from nosbuild.steps.isolate import Isolated, run_isolated
 from nosbuild.steps.keys import distribution_name, named_source_files, step_key
-from nosbuild.steps.functions import tensors_from
 from nosbuild.steps.result import BuildResult, StepOutcome
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.store import Entry, Miss, Store
 from nosbuild.verify.measure import Measurement
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.variant import verified
+from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -92,7 +92,9 @@ def build(
     host = host_facts()
     _require_packages(spec)
     target = Path(repository) if repository is not None else spec.folder.parent
-    walk = _Walk(spec, host, Store(cache_folder() / "steps"), fresh, step_timeout, progress or Silent())
+    walk = _Walk(
+        spec, host, Store(cache_folder() / "steps"), fresh, step_timeout, progress or Silent()
+    )
     return walk.run(target)
 
 
@@ -163,7 +165,7 @@ class _Walk:
             proof=proof,
             measurement=measurement,
         )
-        origins = Origins(spec_digest(spec), self.keys, self.read, self.host, nosbuild.__version__)
+        origins = Origins(spec_digest(spec), self.keys, self.read, self.host, VERSION)
         started = time.monotonic()
         published = publish(variant, complete, repository, origins, cache_folder() / "locks")
         why = "published" if published.is_new else "nothing changed"

@@ -1,0 +1,57 @@
+"""The table of commands. Each module imports what it needs inside its function, so that
+``nosbuild --help`` waits for none of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nosbuild.cli.build import build
+from nosbuild.cli.check import check
+from nosbuild.cli.doctor import doctor
+from nosbuild.cli.hub import hub
+from nosbuild.cli.ls import ls
+from nosbuild.cli.models import load, unload
+from nosbuild.cli.new import new
+from nosbuild.cli.run import run
+from nosbuild.cli.schema import schema
+from nosbuild.cli.serve import serve
+from nosbuild.cli.status import status
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="A model.yaml goes in, a proven Triton endpoint comes out.",
+    epilog="Exit codes: 0 done, 2 usage, 3 bad input, 4 not proven, 5 this machine lacks "
+    "something, 1 a bug.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from nosbuild import __version__
+
+        typer.echo(f"nosbuild {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _panel, _commands in (
+    ("Make", (new, build, check, hub)),
+    ("Serve", (serve, ls, status, run, load, unload)),
+    ("Look", (doctor, schema)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)

@@ -1,0 +1,92 @@
+"""``nosbuild build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson
+
+if TYPE_CHECKING:
+    from nosbuild.cli.build_progress import Failure
+    from nosbuild.steps import BuildResult
+
+
+def build(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Model folders, repositories (every model in them), or hub:<name>.",
+            metavar="MODEL...",
+        ),
+    ],
+    repository: Annotated[
+        Path | None,
+        typer.Option(
+            "--repository", "-r", help="Publish there [default: beside the model's folder]."
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="Run every step, whatever the cache holds.")] = False,
+    explain: Annotated[bool, typer.Option(help="Say why each step ran, or did not.")] = False,
+    step_timeout: Annotated[
+        float, typer.Option(help="Seconds that one step may take.", min=1)
+    ] = 3600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Export models, prove them against the original, publish those that pass."""
+    from nosbuild.cli.build_progress import BuildProgress, Failure
+    from nosbuild.errors import InternalError, NosError
+    from nosbuild.steps import build as build_model
+
+    done: list[BuildResult] = []
+    failed: list[Failure] = []
+    shown = BuildProgress(explain=explain)
+    for folder in _folders(models, repository):
+        try:
+            with shown:
+                done.append(
+                    build_model(
+                        folder,
+                        repository,
+                        fresh=fresh,
+                        step_timeout=step_timeout,
+                        progress=shown,
+                    )
+                )
+        except InternalError:
+            raise
+        except NosError as error:
+            failed.append(Failure(folder.name, error))
+            shown.failed(folder.name, error, last=as_json)
+    if as_json:
+        from nosbuild.cli.printing import print_json
+
+        print_json(_json(done, failed))
+    else:
+        shown.table(done, failed)
+    if failed:
+        raise typer.Exit(failed[0].error.exit_code)
+
+
+def _folders(models: list[str], repository: Path | None) -> list[Path]:
+    """The folder of every model named, in order, each once."""
+    found: list[Path] = []
+    for name in models:
+        if name.startswith("hub:"):
+            from nosbuild.hub import copy_to
+
+            found.append(copy_to(name.removeprefix("hub:"), repository or DEFAULT_REPOSITORY))
+            continue
+        path = Path(name)
+        inside = sorted(file.parent for file in path.glob("*/model.yaml"))
+        found += inside if inside and not (path / "model.yaml").exists() else [path]
+    return list(dict.fromkeys(found))
+
+
+def _json(done: list[BuildResult], failed: list[Failure]) -> dict[str, Any]:
+    return {
+        "built": [result.as_json() for result in done],
+        "failed": [failure.as_json() for failure in failed],
+    }

@@ -1,0 +1,158 @@
+"""What a build does goes in; lines while it runs, and one table at the end, come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.status import Status
+from rich.text import Text
+
+from nosbuild.cli.printing import megabytes, progress, results, table
+from nosbuild.errors import NosError
+
+if TYPE_CHECKING:
+    from nosbuild.plan import BuildPlan
+    from nosbuild.steps import BuildResult, StepOutcome
+
+_DOING = {
+    "export": "exporting to ONNX",
+    "prove": "proving it against the original",
+    "measure": "measuring",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that was not published."""
+
+    name: str
+    error: NosError
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for machines."""
+        return {
+            "name": self.name,
+            "type": type(self.error).__name__,
+            "message": self.error.message,
+            "remedy": self.error.remedy,
+            "exit_code": self.error.exit_code,
+        }
+
+
+class BuildProgress:
+    """Prints a build's steps to standard error; a context manager around each model."""
+
+    def __init__(self, *, explain: bool) -> None:
+        self.console = progress()
+        self.explain = explain
+        self._status: Status | None = None
+
+    def __enter__(self) -> BuildProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def plan(self, plan: BuildPlan) -> None:
+        """The variants to try, where asked to explain; skips always."""
+        if self.explain:
+            self.console.print(Text(plan.describe(), style="dim"))
+        else:
+            for skip in plan.skips:
+                self.console.print(f"[bold]{plan.model}[/]  skips {skip.what}: {skip.reason}")
+
+    def step(self, model: str, step: str, why: str) -> None:
+        """A step begins."""
+        doing = f"[bold]{model}[/]  {_DOING.get(step, step)}"
+        if self.explain:
+            doing += f" [dim]({why})[/]"
+        if self.console.is_terminal:
+            self._status = Status(doing, console=self.console)
+            self._status.start()
+        else:
+            self.console.print(doing)
+
+    def step_done(self, model: str, outcome: StepOutcome) -> None:
+        """A step ended."""
+        self._stop()
+        if outcome.cached and not self.explain:
+            return
+        why = f"  [dim]{outcome.why}[/]" if self.explain else ""
+        mark = "[dim]=[/]" if outcome.cached else "[green]✓[/]"
+        line = f"{mark} [bold]{model}[/]  {outcome.step} [dim]{outcome.seconds:.1f} s[/]{why}"
+        self.console.print(line)
+
+    def failed(self, name: str, error: NosError, *, last: bool) -> None:
+        """Why a model was not published; the message again where a table follows no more."""
+        self._stop()
+        self.console.print(Text.assemble(("✗ ", "red"), (f"{name}  ", "bold"), error.message))
+        if error.remedy:
+            self.console.print(Text(f"  {error.remedy}", style="dim"))
+
+    def table(self, done: list[BuildResult], failed: list[Failure]) -> None:
+        """One table on standard output: every model, and what became of it."""
+        rows = table("model", "variant", "size", "error against the original", "latency", "verdict")
+        for result in done:
+            rows.add_row(
+                f"[bold]{result.name}[/]",
+                result.variant,
+                megabytes(result.artifact_bytes),
+                "\n".join(_errors(result)),
+                "\n".join(_latencies(result)),
+                _verdict(result),
+            )
+        for failure in failed:
+            refused = f"[red]{'refused' if failure.error.exit_code == 4 else 'failed'}[/]"
+            rows.add_row(f"[bold]{failure.name}[/]", "", "", "", "", refused)
+        notes = [Text.from_markup(note) for result in done for note in _notes(result)]
+        results().print(Group(rows, *notes))
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _errors(result: BuildResult) -> list[str]:
+    return [
+        f"{finding.bar.partition(' ')[0]} {finding.value:.4g} [dim]({finding.bar})[/]"
+        if not finding.bar.startswith("allclose")
+        else f"[dim]{finding.bar.partition(' excess')[0]}[/] holds"
+        for finding in result.proof.findings
+    ]
+
+
+def _latencies(result: BuildResult) -> list[str]:
+    return [
+        f"{row.median_ms:.3g} ms [dim]at batch {row.batch} (p99 {row.p99_ms:.3g})[/]"
+        for row in result.measurement.latencies
+    ]
+
+
+def _verdict(result: BuildResult) -> str:
+    done = "published" if result.is_new else "unchanged"
+    placement = f"{result.measurement.instances} x {result.measurement.threads} threads"
+    return f"[green]{done}[/] as version {result.version}\n[dim]{placement}[/]"
+
+
+def _notes(result: BuildResult) -> list[str]:
+    notes = [
+        f"[yellow]{result.name}[/]: the bar of {finding.output} ({finding.bar}) is tighter than "
+        f"the model's own rounding noise ({finding.noise:.3g})"
+        for finding in result.proof.findings
+        if finding.noise_misses
+    ]
+    if not result.proof.real_samples:
+        notes.append(
+            f"[yellow]{result.name}[/]: proven on {result.proof.samples} random inputs; "
+            "name real ones in samples:"
+        )
+    return notes

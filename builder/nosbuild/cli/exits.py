@@ -1,0 +1,45 @@
+"""Errors go in; one clear message and an exit code come out."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from nosbuild.errors import HostError, InputError, InternalError, NosError
+
+INTERRUPTED = 130
+"""As shells report a process that Ctrl-C ended."""
+
+
+def run(app: typer.Typer) -> None:
+    """Run the command line; our own errors end it without a traceback, bugs with one."""
+    try:
+        app()
+    except InternalError:
+        raise
+    except NosError as error:
+        _report(type(error).__name__, error.message, error.remedy, error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        # A client's error can only come from a client that is imported; --help imports none.
+        client = sys.modules.get("nosclient")
+        if client is None or not isinstance(error, client.NosClientError):
+            raise
+        gone = isinstance(error, (client.ServerUnavailable, client.DeadlineExceeded))
+        code = HostError.exit_code if gone else InputError.exit_code
+        _report(type(error).__name__, str(error), "", code)
+
+
+def _report(kind: str, message: str, remedy: str, code: int) -> None:
+    if "--json" in sys.argv:
+        described = {"type": kind, "message": message, "remedy": remedy, "exit_code": code}
+        typer.echo(json.dumps({"error": described}))
+    else:
+        typer.secho(f"error: {message}", fg="red", err=True)
+        if remedy:
+            typer.echo(remedy, err=True)
+    sys.exit(code)

@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_REPOSITORY = Path("model_repository")
+
+Repository = Annotated[
+    Path,
+    typer.Argument(help="Triton model repository: a folder that holds one folder a model."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Url = Annotated[
+    str,
+    typer.Option(
+        help="The server: host:port (gRPC) or http://host:port; found by itself where one runs.",
+        envvar="NOSBUILD_URL",
+    ),
+]

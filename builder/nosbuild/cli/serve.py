@@ -1,0 +1,104 @@
+"""``nosbuild serve``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson, Repository
+
+if TYPE_CHECKING:
+    from nosbuild.runtime import InferenceService
+
+_PORT = "[default: the standard one if it is free, else any free one]"
+
+
+def serve(
+    repository: Repository = DEFAULT_REPOSITORY,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Load only this (repeatable).")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    http_port: Annotated[int | None, typer.Option(help=f"8000 {_PORT}")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help=f"8001 {_PORT}")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help=f"8002 {_PORT}")] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Keep Triton's log there.")] = None,
+    verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option(help="Serve what loads, even where some models do not.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a real Triton on a repository; Ctrl-C stops it cleanly."""
+    from nosbuild.cli.printing import progress
+    from nosbuild.errors import HostError
+    from nosbuild.repository.check import check_before_serving
+    from nosbuild.runtime import serve as start
+
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    check_before_serving(repository, model)
+    console = progress()
+    with console.status("starting Triton") as status:
+
+        def say(line: str) -> None:
+            status.update(line)
+            if not console.is_terminal:
+                console.print(line)
+
+        service = start(
+            repository,
+            models=model,
+            host=host,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            log_file=log_file,
+            verbose=verbose,
+            keep_going=keep_going,
+            on_progress=say,
+        )
+    with service:
+        _announce(service, as_json)
+        try:
+            code = service.wait()
+        except KeyboardInterrupt:
+            console.print("stopping")
+            return
+    raise HostError(f"Triton ended by itself with code {code}", f"Its log: {service.log_file}")
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _announce(service: InferenceService, as_json: bool) -> None:
+    models = service.models()
+    if as_json:
+        from nosbuild.cli.printing import print_json
+
+        print_json(
+            {
+                "http_url": service.http_url,
+                "grpc_url": service.grpc_url,
+                "metrics_url": service.metrics_url,
+                "pid": service.pid,
+                "log_file": str(service.log_file),
+                "models": models,
+                "failures": dict(service.failures),
+            }
+        )
+        return
+    from nosbuild.cli.printing import results
+
+    console = results()
+    console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
+    for name, reason in service.failures.items():
+        console.print(f"[red]✗[/] {name}: {reason}")
+    console.print(f"  gRPC     {service.grpc_url}")
+    console.print(f"  HTTP     {service.http_url}")
+    console.print(f"  metrics  {service.metrics_url}")
+    console.print("[dim]  nosbuild status shows what it does; Ctrl-C stops it[/]")

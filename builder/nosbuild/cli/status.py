@@ -1,0 +1,68 @@
+"""``nosbuild status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nosbuild.cli.options import AsJson, Url
+
+if TYPE_CHECKING:
+    from nosclient import ModelStatistics, ModelSummary
+
+
+def status(url: Url = "", as_json: AsJson = False) -> None:
+    """Show the running server: its models, their state, and what they have done."""
+    from nosbuild.cli.connect import connect
+
+    client, record = connect(url)
+    with client:
+        models = client.list_models()
+        done = {m.name: client.statistics(m.name) for m in models if m.state == "READY"}
+    if as_json:
+        from nosbuild.cli.printing import print_json
+
+        print_json(
+            {
+                "service": asdict(record) if record else {"url": url},
+                "models": [_row(model, done.get(model.name)) for model in models],
+            }
+        )
+        return
+    from nosbuild.cli.printing import results, table
+
+    if record:
+        lines = (f"Triton [dim]pid {record.pid}[/]", record.repository)
+        urls = (record.grpc_url, record.http_url, record.metrics_url)
+        results().print("  ".join((*lines, *urls)), soft_wrap=True)
+    columns = ("model", "version", "state", "requests", "failed", "a batch", "queue", "compute")
+    shown = table(*columns)
+    for model in models:
+        row = _row(model, done.get(model.name))
+        colour = "green" if model.state == "READY" else "yellow"
+        shown.add_row(
+            f"[bold]{model.name}[/]",
+            model.version,
+            f"[{colour}]{model.state or 'not loaded'}[/]"
+            + f"\n{model.reason}" * bool(model.reason),
+            str(row.get("requests", "")),
+            str(row.get("failed", "")),
+            *(f"{row[key]:.2f}{unit}" if key in row else "" for key, unit in _FIGURES),
+        )
+    results().print(shown)
+
+
+_FIGURES = (("items_a_batch", ""), ("queue_ms", " ms"), ("compute_ms", " ms"))
+
+
+def _row(model: ModelSummary, done: ModelStatistics | None) -> dict[str, Any]:
+    row: dict[str, Any] = asdict(model)
+    if done is None:
+        return row
+    row |= {"requests": done.success.count, "failed": done.fail.count}
+    if done.execution_count:
+        row["items_a_batch"] = done.inference_count / done.execution_count
+    if done.success.count:
+        row["queue_ms"] = done.queue.ns / done.success.count / 1e6
+        row["compute_ms"] = done.compute_infer.ns / done.success.count / 1e6
+    return row

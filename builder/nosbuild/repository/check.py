@@ -1,0 +1,270 @@
+"""A Triton repository goes in; everything that is wrong with it comes out, with remedies.
+
+Checks what Triton would refuse at load, and what it would serve although it should not: files
+that are not those that were proven, settings edited by hand, a spec that moved on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nosbuild.errors import RepositoryError, SpecError
+from nosbuild.repository.config import read_config, write_text
+from nosbuild.repository.layout import LOCK, STAGING_PREFIX, WARMUP, ModelFolder, model_folders
+from nosbuild.repository.lock import Lock, read_lock, spec_digest
+from nosbuild.store.hashing import sha256_of_file, sha256_of_value
+
+_MODEL_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
+"""Backend -> the file it looks for unless the config names one (Triton's model_repository.md)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong with a repository."""
+
+    model: str
+    file: Path
+    severity: Literal["error", "warning"]
+    """An error keeps the model from being served, or from being served as proven."""
+    message: str
+    remedy: str
+
+
+def check_repository(repository: Path) -> list[Finding]:
+    """Look at every model of the repository.
+
+    Raises:
+        RepositoryError: there is no such folder, or no model in it.
+    """
+    folders = model_folders(repository)
+    if not folders:
+        what = "holds no model" if repository.is_dir() else "does not exist"
+        raise RepositoryError(
+            f"{repository} {what}", "Name a folder with one folder a model (nosbuild new my_model)."
+        )
+    names = {folder.name for folder in folders}
+    return [finding for folder in folders for finding in check_model(folder, names)]
+
+
+def check_model(folder: ModelFolder, models: set[str]) -> list[Finding]:
+    """Look at one model; ``models`` are the names that an ensemble may call."""
+    return list(_Check(folder, models).findings())
+
+
+@dataclass(frozen=True)
+class _Check:
+    folder: ModelFolder
+    models: set[str]
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._leftovers()
+        if not self.folder.is_built:
+            yield self._warning(
+                self.folder.config, "not built yet", f"nosbuild build {self.folder.path}"
+            )
+            yield from self._spec_alone()
+            return
+        try:
+            config = read_config(self.folder.config)
+        except RepositoryError as exc:
+            yield self._error(self.folder.config, exc.message, exc.remedy)
+            return
+        yield from self._name(config)
+        yield from self._tensors(config)
+        yield from self._batching(config)
+        yield from self._warmup(config)
+        yield from self._backend(config)
+        yield from self._versions(config)
+
+    def _error(self, file: Path, message: str, remedy: str) -> Finding:
+        return Finding(self.folder.name, file, "error", message, remedy)
+
+    def _warning(self, file: Path, message: str, remedy: str) -> Finding:
+        return Finding(self.folder.name, file, "warning", message, remedy)
+
+    @property
+    def _rebuild(self) -> str:
+        return f"nosbuild build {self.folder.path}"
+
+    def _leftovers(self) -> Iterator[Finding]:
+        for path in self.folder.path.glob(f"{STAGING_PREFIX}*"):
+            yield self._warning(
+                path, "left by a build that was killed (or is running)", self._rebuild
+            )
+
+    def _spec_alone(self) -> Iterator[Finding]:
+        from nosbuild.spec import load_spec
+
+        try:
+            load_spec(self.folder.path)
+        except SpecError as exc:
+            for problem in exc.problems:
+                yield self._error(
+                    Path(exc.file),
+                    f"line {problem.line}: {problem.key}: {problem.found}",
+                    problem.remedy,
+                )
+
+    def _name(self, config: Any) -> Iterator[Finding]:
+        if config.name and config.name != self.folder.name:
+            yield self._error(
+                self.folder.config,
+                f"name is {config.name!r}, but Triton demands the folder's name",
+                f'Write name: "{self.folder.name}", or rename the folder.',
+            )
+
+    def _tensors(self, config: Any) -> Iterator[Finding]:
+        for section, tensors in (("input", config.input), ("output", config.output)):
+            seen: set[str] = set()
+            for tensor in tensors:
+                where = f"{section} {tensor.name!r}"
+                if tensor.name in seen:
+                    yield self._error(
+                        self.folder.config, f"{where} stands twice", "Remove one of them."
+                    )
+                seen.add(tensor.name)
+                if not tensor.data_type:
+                    yield self._error(
+                        self.folder.config, f"{where} has no data_type", "Write e.g. TYPE_FP32."
+                    )
+                if not tensor.dims:
+                    yield self._error(
+                        self.folder.config,
+                        f"{where} has no dims",
+                        "For a scalar write dims: [ 1 ] and reshape: { shape: [ ] }.",
+                    )
+                if any(dim == 0 or dim < -1 for dim in tensor.dims):
+                    yield self._error(
+                        self.folder.config,
+                        f"{where} has dims {list(tensor.dims)}",
+                        "Write positive sizes, or -1 for an axis that varies; the batch axis is "
+                        "not written where max_batch_size is above 0.",
+                    )
+
+    def _batching(self, config: Any) -> Iterator[Finding]:
+        if not config.HasField("dynamic_batching"):
+            return
+        if config.max_batch_size == 0:
+            yield self._error(
+                self.folder.config,
+                "dynamic_batching without max_batch_size",
+                "Set max_batch_size, or remove dynamic_batching.",
+            )
+        for size in config.dynamic_batching.preferred_batch_size:
+            if size > config.max_batch_size > 0:
+                yield self._error(
+                    self.folder.config,
+                    f"preferred_batch_size {size} is above max_batch_size {config.max_batch_size}",
+                    "Lower it, or raise max_batch_size (dims: batch in the model.yaml).",
+                )
+
+    def _warmup(self, config: Any) -> Iterator[Finding]:
+        for warmup in config.model_warmup:
+            for name, tensor in warmup.inputs.items():
+                file = self.folder.path / WARMUP / tensor.input_data_file
+                if tensor.input_data_file and not file.is_file():
+                    yield self._error(file, f"warm-up data of {name} is missing", self._rebuild)
+
+    def _backend(self, config: Any) -> Iterator[Finding]:
+        if config.platform == "ensemble":
+            for step in config.ensemble_scheduling.step:
+                if step.model_name not in self.models:
+                    yield self._error(
+                        self.folder.config,
+                        f"the ensemble calls {step.model_name!r}, which is not in the repository",
+                        f"Add it, or one of {', '.join(sorted(self.models))}.",
+                    )
+        elif not config.backend and not config.platform:
+            yield self._error(
+                self.folder.config,
+                "names no backend",
+                f'Write backend: "onnxruntime" (or {", ".join(_MODEL_FILES)}).',
+            )
+
+    def _versions(self, config: Any) -> Iterator[Finding]:
+        if config.platform == "ensemble":
+            return
+        existing = self.folder.versions()
+        if not existing:
+            yield self._error(self.folder.path, "has no version folder (1, 2, ...)", self._rebuild)
+            return
+        wanted = list(config.version_policy.specific.versions) or existing[-1:]
+        for version in wanted:
+            if version not in existing:
+                yield self._error(
+                    self.folder.config,
+                    f"serves version {version}, which is not there",
+                    f"There are {', '.join(map(str, existing))}. {self._rebuild}",
+                )
+                continue
+            file = config.default_model_filename or _MODEL_FILES.get(config.backend, "")
+            path = self.folder.version(version) / file
+            if file and not path.exists():
+                yield self._error(path, "the model file is missing", self._rebuild)
+            if (self.folder.version(version) / LOCK).exists():
+                yield from self._locked(config, version, newest=version == max(wanted))
+
+    def _locked(self, config: Any, version: int, *, newest: bool) -> Iterator[Finding]:
+        path = self.folder.version(version) / LOCK
+        try:
+            lock = read_lock(path)
+        except RepositoryError as exc:
+            yield self._error(path, exc.message, exc.remedy)
+            return
+        for name, digest in lock.artifact.items():
+            file = self.folder.version(version) / name
+            if file.is_file() and sha256_of_file(file) != digest:
+                yield self._error(
+                    file, "is not the file that was proven: its sha256 differs", self._rebuild
+                )
+        if newest:
+            yield from self._settings(config, lock)
+            yield from self._spec(lock)
+
+    def _settings(self, config: Any, lock: Lock) -> Iterator[Finding]:
+        unversioned = type(config)()
+        unversioned.CopyFrom(config)
+        del unversioned.version_policy.specific.versions[:]
+        unversioned.version_policy.specific.SetInParent()
+        if sha256_of_value(write_text(unversioned)) != lock.config_sha256:
+            yield self._warning(
+                self.folder.config,
+                "was edited by hand; the next build overwrites it",
+                "Make the change in model.yaml (raw: takes any field), then build.",
+            )
+
+    def _spec(self, lock: Lock) -> Iterator[Finding]:
+        from nosbuild.spec import load_spec
+
+        if not self.folder.has_spec:
+            return
+        try:
+            spec = load_spec(self.folder.path)
+        except SpecError as exc:
+            yield self._warning(Path(exc.file), exc.message, "What is published still serves.")
+            return
+        if spec_digest(spec) != lock.spec_digest:
+            yield self._warning(spec.file, "says something else than what was built", self._rebuild)
+
+
+def check_before_serving(repository: Path, models: list[str] | None = None) -> None:
+    """Refuse to serve what is broken, or is not what was proven.
+
+    Args:
+        repository: the repository.
+        models: those to be served; None for all that are built.
+
+    Raises:
+        RepositoryError: names every error.
+    """
+    errors = [
+        finding
+        for finding in check_repository(repository)
+        if finding.severity == "error" and (models is None or finding.model in models)
+    ]
+    if errors:
+        lines = "\n".join(f"  {finding.file}: {finding.message}" for finding in errors)
+        raise RepositoryError(f"{repository} cannot be served:\n{lines}", errors[0].remedy)

@@ -1,0 +1,65 @@
+"""A repository goes in; a line about each of its models comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nosbuild.errors import RepositoryError, SpecError
+from nosbuild.repository.config import read_config
+from nosbuild.repository.layout import LOCK, ModelFolder, model_folders
+from nosbuild.repository.lock import read_lock
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model of a repository."""
+
+    name: str
+    version: int
+    """The newest version served; 0 where it is not built yet."""
+    variant: str
+    size_bytes: int
+    max_batch_size: int
+    description: str
+
+
+def list_models(repository: Path) -> list[ModelRow]:
+    """Every model, built or not.
+
+    Raises:
+        RepositoryError: no such folder, no model in it, or a config.pbtxt that cannot be read.
+    """
+    folders = model_folders(repository)
+    if not folders:
+        what = "holds no model" if repository.is_dir() else "does not exist"
+        raise RepositoryError(
+            f"{repository} {what}", "Name a folder with one folder a model (nosbuild new my_model)."
+        )
+    return [_built(folder) if folder.is_built else _unbuilt(folder) for folder in folders]
+
+
+def _built(folder: ModelFolder) -> ModelRow:
+    config = read_config(folder.config)
+    served = list(config.version_policy.specific.versions) or folder.versions()[-1:]
+    version = max(served, default=0)
+    files = [path for path in folder.version(version).glob("model.*") if path.is_file()]
+    lock = folder.version(version) / LOCK
+    return ModelRow(
+        name=folder.name,
+        version=version,
+        variant=read_lock(lock).variant if lock.is_file() else config.backend or config.platform,
+        size_bytes=sum(path.stat().st_size for path in files),
+        max_batch_size=config.max_batch_size,
+        description=config.parameters["description"].string_value,
+    )
+
+
+def _unbuilt(folder: ModelFolder) -> ModelRow:
+    from nosbuild.spec import load_spec
+
+    try:
+        description = load_spec(folder.path).description
+    except SpecError as exc:
+        description = f"broken model.yaml: {exc.problems[0].found}"
+    return ModelRow(folder.name, 0, "", 0, 0, description)

@@ -1,0 +1,3 @@
+"""The version of nosbuild, for the rooms that record it."""
+
+VERSION = "0.1.0"
