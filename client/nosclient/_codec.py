@@ -159,17 +159,25 @@ def _from_plain(info: TensorInfo, value: Any) -> npt.NDArray[Any]:
         taken, wanted = "b", "True and False"
     else:
         taken, wanted = "biu", "whole numbers"
-    if raw.dtype.kind not in taken:
+    if target.kind in "iu" and raw.dtype.kind in "fO" and _all_whole(value):
+        # numpy makes floats of integers that fit no one type, such as [0, 2**64 - 1].
+        raw = np.array(value, dtype=object)
+    elif raw.dtype.kind not in taken:
         raise _Unfit(f"holds {_described(raw)}; {info.datatype} takes {wanted}")
     if info.datatype in _FLOATS:
         return _as_floats(info, raw, target)
-    if raw.dtype.kind in "iu":
+    if target.kind in "iu" and raw.dtype.kind != "b":
         limits = np.iinfo(target)
         lowest, highest = int(raw.min()), int(raw.max())
         if lowest < limits.min or highest > limits.max:
             worst = lowest if lowest < limits.min else highest
             raise _Unfit(f"holds {worst}; {info.datatype} takes {limits.min} to {limits.max}")
     return raw.astype(target)
+
+
+def _all_whole(value: Any) -> bool:
+    items = np.array(value, dtype=object).flat
+    return all(isinstance(item, int | np.integer) for item in items)
 
 
 def _as_floats(info: TensorInfo, raw: npt.NDArray[Any], target: np.dtype[Any]) -> npt.NDArray[Any]:

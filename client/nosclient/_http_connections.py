@@ -111,13 +111,15 @@ def _read(
     if response.length is None:  # chunked, or up to the end of the connection
         return response.read()
     content = bytearray(response.length)
-    view = memoryview(content)
     done = 0
     while done < len(content):
         _limit(connection, deadline)
-        count = response.readinto(view[done : done + _PIECE])
-        if count == 0:
+        # One read of the socket at a time: readinto() goes on until the piece is full, and the
+        # socket's timeout starts again with each byte that trickles in.
+        piece = response.read1(_PIECE)
+        if not piece:
             raise ConnectionResetError(f"connection closed after {done} of {len(content)} bytes")
-        done += count
+        content[done : done + len(piece)] = piece
+        done += len(piece)
     response.read()  # marks the response as finished, also an empty one
     return content

@@ -1,0 +1,46 @@
+"""One real server for all live tests of the client, on the small models beside this file."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from nosclient import Client
+
+LOADED = ["echo", "failing", "queue", "scalar", "slow"]
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    from nosbuild import serve
+
+    repository = tmp_path_factory.mktemp("client") / "models"
+    shutil.copytree(Path(__file__).parent / "models", repository)
+    # Otherwise one model that does not load, as a test makes one, leaves the server "not ready".
+    options = ["--strict-readiness=false"]
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with serve(repository, models=LOADED, triton_options=options, **ports) as running:
+        yield running
+
+
+@pytest.fixture(params=["grpc", "http"])
+def url(request, service):
+    return f"grpc://{service.grpc_url}" if request.param == "grpc" else service.http_url
+
+
+@pytest.fixture
+def client(url):
+    with Client(url, deadline=30) as client:
+        yield client
+
+
+@pytest.fixture(params=["grpc", "http"])
+def dead_url(request):
+    """A url at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return f"{request.param}://127.0.0.1:{port}"

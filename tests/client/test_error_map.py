@@ -1,0 +1,76 @@
+"""Every status and every failure of a connection becomes one of our errors."""
+
+from __future__ import annotations
+
+import http.client
+import typing
+
+import grpc
+import pytest
+from tritonclient.utils import InferenceServerException
+
+import nosclient
+from nosclient._call import Call, Method
+from nosclient._error_map import GRPC, translate
+
+URL = "grpc://host:1"
+
+
+def test_every_grpc_status_has_its_row():
+    assert set(GRPC) == {code.name for code in grpc.StatusCode} - {"OK"}
+
+
+@pytest.mark.parametrize("method", typing.get_args(Method))
+@pytest.mark.parametrize("status", [*GRPC, "400", "404", "418", "499", "500", "503", "599"])
+def test_every_status_keeps_the_message_or_says_deadline(method, status):
+    shown = status if status.isdigit() else f"StatusCode.{status}"
+    error = translate(
+        InferenceServerException("the reason", shown), Call(method, 1.0, "model"), URL
+    )
+    assert isinstance(error, nosclient.NosClientError)
+    assert type(error) is not nosclient.NosClientError
+    expected = "deadline" if isinstance(error, nosclient.DeadlineExceeded) else "the reason"
+    assert expected in str(error)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "expected"),
+    [
+        ("infer", "INTERNAL", "InferenceFailed"),
+        ("infer", "500", "InferenceFailed"),
+        ("infer", "INVALID_ARGUMENT", "InvalidInput"),
+        ("infer", "UNAUTHENTICATED", "ServerError"),
+        ("infer", "503", "ModelNotReady"),
+        ("infer", "UNAVAILABLE", "ServerUnavailable"),
+        ("load_model", "400", "ModelLoadFailed"),
+        ("load_model", "INTERNAL", "ModelLoadFailed"),
+        ("get_model_config", "404", "ModelNotFound"),
+        ("get_model_config", "INTERNAL", "ServerError"),
+        ("get_model_config", "418", "ServerError"),
+        ("get_model_config", "NEW_STATUS", "ServerError"),
+    ],
+)
+def test_what_a_status_means_depends_on_the_call(method, status, expected):
+    error = translate(InferenceServerException("reason", status), Call(method, 1.0, "m"), URL)
+    assert type(error).__name__ == expected
+    if expected == "ServerError":
+        assert status in str(error)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (TimeoutError("timed out"), nosclient.DeadlineExceeded),
+        (TimeoutError(110, "Connection timed out"), nosclient.ServerUnavailable),
+        (ConnectionRefusedError(111, "refused"), nosclient.ServerUnavailable),
+        (http.client.RemoteDisconnected("gone"), nosclient.ServerUnavailable),
+        (http.client.BadStatusLine("no http"), nosclient.ServerUnavailable),
+    ],
+)
+def test_failures_of_the_connection(failure, expected):
+    assert type(translate(failure, Call("infer", 1.0, "m"), URL)) is expected
+
+
+def test_refusals_of_tritonclient_itself_are_invalid_input():
+    error = translate(InferenceServerException("reserved"), Call("infer", None, "m"), URL)
+    assert type(error) is nosclient.InvalidInput
