@@ -151,7 +151,7 @@ def _tensorrt() -> Finding:
         "TensorRT",
         False,
         "not installed",
-        "pip install tensorrt --extra-index-url https://pypi.nvidia.com",
+        "pip install tensorrt (needs an NVIDIA GPU to be of use)",
         required=False,
     )
 

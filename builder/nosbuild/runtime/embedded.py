@@ -31,8 +31,6 @@ _LIVE_STEP_SECONDS = 0.02
 _PORT_ATTEMPTS = 4
 _PARALLEL_LOADS = 4
 _DRAIN_SECONDS = 2.0
-_UNLOAD_SECONDS = 0.3
-"""Enough for a server whose models have nothing to do at their end; Triton takes a second each."""
 _FINALIZE_SECONDS = 10.0
 _RESPONSE_CACHE_BYTES = 64 * 1024 * 1024
 _PORT_LOST = ("address already in use", "already in use", "failed to start grpc", "unable to bind")
@@ -97,6 +95,7 @@ def serve(
             if not _becomes_live(service):
                 if _port_was_lost(service.log_file) and attempt + 1 < _PORT_ATTEMPTS:
                     service.stop()
+                    service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
             service.failures = _load(service, servable, load_timeout, say)
@@ -130,7 +129,7 @@ def _start(
     log_file: Path | None,
     triton_options: Sequence[str],
 ) -> InferenceService:
-    shm_prefix = f"nosbuild-{secrets.token_hex(6)}-"
+    shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
     command = [
         str(environment.tritonserver),
@@ -149,7 +148,6 @@ def _start(
         *_options(servable, environment),
         *triton_options,
     ]
-    finalizes = any(model.finalizes for model in servable)
     process = ServerProcess(
         Orders(
             command,
@@ -159,7 +157,8 @@ def _start(
             shm_prefix=shm_prefix,
             services=str(services_folder()),
             drain_seconds=drain_seconds + 0.5,  # Triton's own limit comes first
-            unload_seconds=_FINALIZE_SECONDS if finalizes else _UNLOAD_SECONDS,
+            ports=[ports.http, ports.grpc],
+            finalizes=any(model.finalizes for model in servable),
         )
     )
     return InferenceService(repository, _reachable(host), ports, log, process)

@@ -36,6 +36,8 @@ _LAYOUT = "1"
 """Part of the key: raise it when what is made from the same packages changes."""
 
 _INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
+_SERVER_PYTHON = _INSIDE_TRITON / "server_python"
+_IGNORED = shutil.ignore_patterns("__pycache__")
 _UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
 
 
@@ -76,9 +78,8 @@ class ServerEnvironment:
             "PATH": _joined(str(self.python.parent), inherited.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*libraries, inherited.get("LD_LIBRARY_PATH", "")),
             "PYTHONNOUSERSITE": "1",
-            # What a model prints shall be in the log at once.
+            # For these two see inside_triton/server_python/sitecustomize.py.
             "PYTHONUNBUFFERED": "1",
-            # Published versions are immutable: no __pycache__ beside a model's files.
             "PYTHONPYCACHEPREFIX": str(cache_folder() / "pycache"),
         }
 
@@ -107,7 +108,8 @@ def server_folder(interpreter: Interpreter) -> Path:
     """Where the environment for that interpreter lies, once made."""
     version = ".".join(str(part) for part in interpreter.version)
     packages = PACKAGES[interpreter.minor]
-    key = _key(_LAYOUT, TRITON_WHEEL, *packages, str(interpreter.executable), version)
+    own = _contents(_SERVER_PYTHON)
+    key = _key(_LAYOUT, TRITON_WHEEL, *packages, *own, str(interpreter.executable), version)
     return cache_folder() / "server" / key
 
 
@@ -127,6 +129,8 @@ def _install(making: Path, interpreter: Interpreter, on_progress: Callable[[str]
     venv = making / "python"
     make_venv(interpreter.executable, venv)
     install(packages, "--only-binary=:all:", python=venv / "bin/python3")
+    site_packages = venv / "lib" / "python{}.{}".format(*interpreter.minor) / "site-packages"
+    shutil.copytree(_SERVER_PYTHON, site_packages, dirs_exist_ok=True, ignore=_IGNORED)
     # Scripts carry the path they were installed under, which the rename changes. The
     # interpreter is a link, and finds its packages from where it is called.
     for script in (venv / "bin").iterdir():
@@ -149,12 +153,7 @@ def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> 
         server / "python_backend_stubs" / minor / "triton_python_backend_stub", python
     )
     Path(stub).chmod(0o755)
-    shutil.copytree(
-        _INSIDE_TRITON / "backends",
-        making,
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    shutil.copytree(_INSIDE_TRITON / "backends", making, dirs_exist_ok=True, ignore=_IGNORED)
 
 
 def _contents(folder: Path) -> list[str]:

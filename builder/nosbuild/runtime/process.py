@@ -27,9 +27,11 @@ class Orders:
     services: str
     """Folder of the state files."""
     drain_seconds: float
-    """How long requests in flight may take to finish once the server shall stop."""
-    unload_seconds: float
-    """How long the models may then take to finalise."""
+    """How long requests in flight and models may take to finish once the server shall stop."""
+    ports: list[int]
+    """Those that clients send requests to."""
+    finalizes: bool
+    """A model's own code wants to be called at the end."""
     parent: int = 0
 
 

@@ -8,7 +8,11 @@ import threading
 from pathlib import Path
 
 _PREFIX = re.compile(r'^[IWEF]\d{4} \S+ \d+ \S+:\d+\] "?')
-_ERROR = re.compile(r"^(E\d{4} |F\d{4} |error:|Traceback |\S*Error: |\[libprotobuf ERROR)")
+_ERROR = re.compile(
+    r"^(E\d{4} |F\d{4} |error:|Traceback |\S*Error: |\[libprotobuf ERROR)|: unrecognized option"
+)
+_NO_GPU = ("CudaDriverHelper has not been initialized", "Failed to initialize NVML")
+"""What Triton calls errors on every machine without a GPU."""
 _LAST_LINES = 12
 _FOLLOW_SECONDS = 0.2
 
@@ -22,7 +26,11 @@ def last_lines(log: Path, count: int = _LAST_LINES) -> list[str]:
 
 def error_lines(log: Path) -> list[str]:
     """What Triton and the models said went wrong, without time stamps; in order."""
-    return [_bare(line) for line in _lines(log) if _ERROR.match(line)]
+    return [
+        _bare(line)
+        for line in _lines(log)
+        if _ERROR.search(line) and not any(known in line for known in _NO_GPU)
+    ]
 
 
 def poll_failure(log: Path, model: str) -> str:

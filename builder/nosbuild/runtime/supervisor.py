@@ -14,19 +14,22 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_DRAINED = b"All models are stopped, unloading models"
-"""What Triton logs once every request in flight has been answered."""
+_STOPPED = b"All models are stopped, unloading models"
+_LIVE = re.compile(rb"Found (\d+) live models")
+_UNLOADED = b'] "successfully unloaded '
+_ESTABLISHED = "01"
+"""As in the kernel's tcp_states.h."""
 _PARENT_CHECK_SECONDS = 1.0
 _STEP_SECONDS = 0.02
 _REAP_SECONDS = 2.0
@@ -93,25 +96,29 @@ class Supervisor:
 
     def end(self) -> None:
         """Ends every process of the server, gently for as long as the orders allow."""
-        if self.status is None:
+        if self.status is not None:
+            self.keep_log = True  # it ended unasked: the log tells why
+        else:
             seen = self.log.stat().st_size
             os.kill(self.pid, signal.SIGTERM)
-            deadline = time.monotonic() + self.orders["drain_seconds"]
-            self.step_until(lambda: self.drained(seen), deadline)
-            deadline = time.monotonic() + self.orders["unload_seconds"]
-            self.step_until(lambda: False, deadline)
+            self.wait_for_unload(seen, time.monotonic() + self.orders["drain_seconds"])
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         deadline = time.monotonic() + _REAP_SECONDS
         while not self.reap() and time.monotonic() < deadline:
             time.sleep(_STEP_SECONDS)
 
-    def step_until(self, done: Callable[[], bool], deadline: float) -> None:
-        """Waits for the server's end, ``done``, the deadline, or the order to kill."""
+    def wait_for_unload(self, seen: int, deadline: float) -> None:
+        """Waits for the server's end, its models' end, the deadline, or the order to kill.
+
+        A model unloads once its requests in flight are answered, and then takes a second for each
+        of its workers. What Triton does after the last model takes two more and helps nobody, as
+        does waiting for models while no client waits for an answer.
+        """
         pipe_is_open = True
-        while not self.kill and not done() and time.monotonic() < deadline:
+        while not self.kill and time.monotonic() < deadline:
             self.reap()
-            if self.status is not None:
+            if self.status is not None or self.has_nothing_to_do(seen):
                 return
             ready, _, _ = select.select([0] * pipe_is_open, [], [], _STEP_SECONDS)
             if ready:
@@ -120,11 +127,27 @@ class Supervisor:
                 self.keep_log |= b"keep-log" in said
                 self.kill |= b"kill" in said
 
-    def drained(self, seen: int) -> bool:
-        """True once Triton has said so in the part of its log after ``seen``."""
+    def has_nothing_to_do(self, seen: int) -> bool:
+        """True once Triton's log, after its first ``seen`` bytes, and its connections say so."""
         with self.log.open("rb") as log:
             log.seek(seen)
-            return _DRAINED in log.read()
+            text = log.read()
+        if _STOPPED in text and not self.orders["finalizes"] and not self.is_connected():
+            return True
+        live = _LIVE.search(text)
+        return live is not None and text.count(_UNLOADED) >= int(live[1])
+
+    def is_connected(self) -> bool:
+        """True while a client holds a connection to one of the server's ports."""
+        ports = {f"{port:04X}" for port in self.orders["ports"]}
+        for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+            if not table.exists():
+                continue
+            for row in table.read_text().splitlines()[1:]:
+                _, local, _, state = row.split()[:4]
+                if state == _ESTABLISHED and local.rpartition(":")[2] in ports:
+                    return True
+        return False
 
     def reap(self) -> bool:
         """Waits for every process that has ended; True where none is left."""
