@@ -45,6 +45,7 @@ def export_onnx(spec: ModelSpec, out: Path) -> dict[str, Any]:
     module, function = EXPORTERS[spec.source.kind].split(":")
     model: onnx_ir.Model = getattr(import_module(module), function)(source, spec)
     declare(model, source.inputs, source.outputs)
+    _settle(model, spec.name)
     path = out / MODEL_FILE
     _save(model, path)
     sizes = check_export(path, source, spec)
@@ -59,6 +60,16 @@ def export_onnx(spec: ModelSpec, out: Path) -> dict[str, Any]:
 
 def _described(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "declaration": tensor.declaration, "range": tensor.range}
+
+
+def _settle(model: onnx_ir.Model, name: str) -> None:
+    """Take out what differs from run to run, so that the same source gives the same bytes:
+    skl2onnx names the graph at random, the dynamo exporter notes stack traces in every node.
+    """
+    model.graph.name = name
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
 
 
 def _save(model: onnx_ir.Model, path: Path) -> None:

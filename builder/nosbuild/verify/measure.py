@@ -28,7 +28,10 @@ TURNS = 5
 TURN_SECONDS = 0.25
 """Least duration of a turn."""
 WITHIN_NOISE = 0.05
-"""Relative difference of throughput that does not count: the choice with fewer instances wins."""
+"""Relative difference of throughput that does not count."""
+OVERLAP = 2
+"""Instances that a server wants at least, all else equal: while one hands its batch over, the other
+computes. More would only hold more copies of the weights."""
 
 
 class Latency(BaseModel):
@@ -201,8 +204,9 @@ def _choose(
         )
     best = max(row.items_per_second for row in allowed)
     close = [row for row in allowed if row.items_per_second >= best * (1 - WITHIN_NOISE)]
-    chosen = min(close, key=lambda row: row.instances)
+    overlapping = [row for row in close if row.instances >= OVERLAP]
+    chosen = min(overlapping or close, key=lambda row: row.instances)
     return chosen, (
         f"{chosen.items_per_second:.0f} items/s with {chosen.instances} x {chosen.threads} "
-        f"threads, best of {len(rows)} placements at batch {chosen.batch}"
+        f"threads, best of {len(rows)} placements at batch {chosen.batch} (within noise)"
     )
