@@ -7,9 +7,11 @@ import socket
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import tiny_models
+from conftest import call_over
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.runtime import running_services, serve
@@ -153,9 +155,6 @@ def test_only_the_models_asked_for_are_loaded_and_the_log_goes_where_told(tmp_pa
 
 @pytest.mark.usefixtures("nothing_left")
 def test_a_response_cache_that_a_model_asks_for_works(tmp_path):
-    import numpy as np
-    from conftest import call_over
-
     tiny_models.add_one(tmp_path, more="response_cache { enable: true }")
     with serve(tmp_path) as service:
         caller = call_over("grpc", service)
@@ -188,6 +187,20 @@ class TritonPythonModel:
         urllib.request.urlopen(f"{service.http_url}/v2/models/bare") as answer,
     ):
         assert [entry["name"] for entry in json.load(answer)["inputs"]] == ["x"]
+
+
+def test_its_client_runs_models(service):
+    with service.client() as client:
+        x = np.ones((2, 4), np.float32)
+        np.testing.assert_array_equal(client.run("add_one", {"x": x})["y"], x + 1)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_the_log_is_echoed_when_asked(tmp_path, capsys):
+    tiny_models.add_one(tmp_path)
+    with serve(tmp_path, verbose=True):
+        pass
+    assert "successfully loaded 'add_one'" in capsys.readouterr().err
 
 
 def test_nothing_is_written_into_the_repository(repository, service):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +181,11 @@ def _docker() -> Finding:
 def _cache() -> Finding:
     folder = cache_folder()
     existing = _existing(folder)
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        tempfile.TemporaryFile(dir=existing).close()  # leaves nothing
+    except OSError as error:
         remedy = f"Make it writable, or set {CACHE_VARIABLE} to a folder that is."
-        return Finding("cache folder", False, f"{existing} is not writable", remedy)
+        return Finding("cache folder", False, f"{existing}: {error.strerror}", remedy)
     return Finding("cache folder", True, str(folder))
 
 

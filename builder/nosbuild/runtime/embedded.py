@@ -239,10 +239,13 @@ def _load_failures(service: InferenceService) -> RepositoryError:
 
 
 def _announce(service: InferenceService) -> None:
+    started = start_time(service.pid)
+    if started is None:
+        raise _start_failure(service)
     write_record(
         ServiceRecord(
             service.pid,
-            start_time(service.pid),
+            started,
             str(service.repository),
             service.http_url,
             service.grpc_url,

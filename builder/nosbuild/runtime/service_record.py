@@ -60,17 +60,18 @@ def write_record(record: ServiceRecord) -> None:
     Path(name).rename(folder / f"{record.pid}.json")
 
 
-def start_time(pid: int) -> float:
-    """When the process started, seconds since the epoch; 0.0 where there is none."""
+def start_time(pid: int) -> float | None:
+    """When the process started, seconds since the epoch; None where it has ended."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
-        return 0.0
+        return None
 
 
 def _is_running(record: ServiceRecord) -> bool:
     # The system's clock ticks are coarse, and the boot time they count from is rounded.
-    return abs(start_time(record.pid) - record.started) < 2.0
+    started = start_time(record.pid)
+    return started is not None and abs(started - record.started) < 2.0

@@ -1,0 +1,101 @@
+"""A folder that is made once, by whoever comes first, and never half."""
+
+import errno
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nosbuild.errors import HostError
+from nosbuild.runtime.made_once import made_once
+
+
+def quiet(_):
+    return None
+
+
+def make_slowly(folder):
+    time.sleep(0.3)
+    (folder / "content").write_text("whole")
+    with (folder.parent / "made").open("a") as made:
+        made.write("x")
+
+
+def make_in_a_process(folder, answers):
+    said = []
+    answers.put((str(made_once(folder, make_slowly, said.append)), said))
+
+
+def test_processes_that_come_together_make_it_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    folder = tmp_path / "cache/thing"
+    processes = [
+        context.Process(target=make_in_a_process, args=(folder, answers)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    told = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert {path for path, _ in told} == {str(folder)}
+    assert (folder / "content").read_text() == "whole"
+    assert (folder.parent / "made").read_text() == "x"
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == [
+        "made",
+        "thing",
+        "thing.lock",
+    ]
+
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+from nosbuild.runtime.made_once import made_once
+
+def make(folder):
+    (folder / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+made_once(Path(sys.argv[1]), make, print)
+"""
+
+
+def test_a_killed_build_leaves_nothing_that_is_used(tmp_path):
+    folder = tmp_path / "thing"
+    killed = subprocess.run([sys.executable, "-c", KILLED, folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not folder.exists()
+    assert list(tmp_path.glob("thing.making-*/half")), "nothing was left; nothing was tested"
+    made_once(folder, make_slowly, quiet)
+    assert (folder / "content").exists()
+    assert not (folder / "half").exists()
+    assert not list(tmp_path.glob("thing.making-*"))
+
+
+def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path):
+    def fail(folder):
+        (folder / "half").touch()
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        made_once(tmp_path / "thing", fail, quiet)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thing.lock"]
+    assert made_once(tmp_path / "thing", make_slowly, quiet).is_dir()
+
+
+def test_a_full_disk_is_an_error_with_a_remedy(tmp_path):
+    def fill(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(HostError, match=r"No space left.*\nFree some disk space"):
+        made_once(tmp_path / "thing", fill, quiet)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="NOSBUILD_CACHE"):
+        made_once(tmp_path / "file/thing", make_slowly, quiet)
