@@ -99,19 +99,21 @@ class BuildProgress:
 
     def table(self, done: list[BuildResult], failed: list[Failure]) -> None:
         """One table on standard output: every model, and what became of it."""
-        rows = table("model", "variant", "size", "error against the original", "latency", "verdict")
+        rows = table("model", "error", "latency", "items/s", "verdict")
+        for column in rows.columns:
+            column.no_wrap = column.header != "error"
         for result in done:
+            size = megabytes(result.artifact_bytes)
             rows.add_row(
-                f"[bold]{result.name}[/]",
-                result.variant,
-                megabytes(result.artifact_bytes),
+                f"[bold]{result.name}[/]\n[dim]{result.variant}, {size}[/]",
                 "\n".join(_errors(result)),
                 "\n".join(_latencies(result)),
+                f"{result.items_per_second:,.0f}",
                 _verdict(result),
             )
         for failure in failed:
             refused = f"[red]{'refused' if failure.error.exit_code == 4 else 'failed'}[/]"
-            rows.add_row(f"[bold]{failure.name}[/]", "", "", "", "", refused)
+            rows.add_row(f"[bold]{failure.name}[/]", "", "", "", refused)
         notes = [Text.from_markup(note) for result in done for note in _notes(result)]
         results().print(Group(rows, *notes))
 
@@ -122,25 +124,27 @@ class BuildProgress:
 
 
 def _errors(result: BuildResult) -> list[str]:
-    return [
-        f"{finding.bar.partition(' ')[0]} {finding.value:.4g} [dim]({finding.bar})[/]"
-        if not finding.bar.startswith("allclose")
-        else f"[dim]{finding.bar.partition(' excess')[0]}[/] holds"
-        for finding in result.proof.findings
-    ]
+    """``cosine 0.9999 >= 0.99``: what was found, beside what was demanded."""
+    lines = []
+    for finding in result.proof.findings:
+        metric, _, bar = finding.bar.partition(" ")
+        within = finding.bar.partition(" excess")[0]
+        is_allclose = metric.startswith("allclose")
+        lines.append(within if is_allclose else f"{metric} {finding.value:.4g} [dim]{bar}[/]")
+    return lines
 
 
 def _latencies(result: BuildResult) -> list[str]:
     return [
-        f"{row.median_ms:.3g} ms [dim]at batch {row.batch} (p99 {row.p99_ms:.3g})[/]"
-        for row in result.measurement.latencies
+        f"{row.median_ms:.3g} ms [dim]@{row.batch}[/]" for row in result.measurement.latencies
     ]
 
 
 def _verdict(result: BuildResult) -> str:
     done = "published" if result.is_new else "unchanged"
-    placement = f"{result.measurement.instances} x {result.measurement.threads} threads"
-    return f"[green]{done}[/] as version {result.version}\n[dim]{placement}[/]"
+    instances, threads = result.measurement.instances, result.measurement.threads
+    placement = f"{instances} instance{'s' * (instances > 1)} x {threads}"
+    return f"[green]{done}[/] v{result.version}\n[dim]{placement}[/]"
 
 
 def _notes(result: BuildResult) -> list[str]:

@@ -39,6 +39,13 @@ class BuildResult:
     plan: BuildPlan
     steps: tuple[StepOutcome, ...]
 
+    @property
+    def items_per_second(self) -> float:
+        """Throughput in this process of the placement chosen, at the typical batch."""
+        chosen = (self.measurement.instances, self.measurement.threads)
+        rates = {(r.instances, r.threads): r for r in self.measurement.throughputs}
+        return rates[chosen].items_per_second
+
     def as_json(self) -> dict[str, Any]:
         """The same for machines."""
         return {

@@ -86,7 +86,8 @@ class Comparison:
         if bar.metric != "excess":
             return bar.describe()
         bars = self.bars[output]
-        return f"allclose(atol={bars.get('atol', 0):g}, rtol={bars.get('rtol', 0):g}) excess <= 0"
+        parts = [f"{key}={bars[key]:g}" for key in ("atol", "rtol") if key in bars]
+        return f"allclose({', '.join(parts)}) excess <= 0"
 
     def _measure(
         self, bar: Bar, output: str, candidate: np.ndarray, reference: np.ndarray
