@@ -1,16 +1,16 @@
 """Every error nosbuild raises on purpose; each says what was found, where, and what to do.
 
-    NosError                    the root; never raised itself
-    +-- InputError      exit 3  the user's material is wrong; changing it helps
-    |   +-- SpecError           model.yaml: file, line, key
-    |   +-- SourceError         the model itself: missing, raises, returns something else
-    |   +-- SampleError         the samples: wrong names, shapes, dtypes
-    |   +-- ExportError         the model cannot take what the spec declares
-    |   +-- RepositoryError     a Triton repository that cannot be served as it is
-    |   +-- RequestError        what was sent to a running server
-    +-- Refused         exit 4  built, but not proven: nothing is published
-    +-- HostError       exit 5  this machine lacks something: a package, a port, space, a right
-    +-- InternalError   exit 1  a bug in nosbuild
+NosError                    the root; never raised itself
++-- InputError      exit 3  the user's material is wrong; changing it helps
+|   +-- SpecError           model.yaml: file, line, key
+|   +-- SourceError         the model itself: missing, raises, returns something else
+|   +-- SampleError         the samples: wrong names, shapes, dtypes
+|   +-- ExportError         the model cannot take what the spec declares
+|   +-- RepositoryError     a Triton repository that cannot be served as it is
+|   +-- RequestError        what was sent to a running server
++-- Refused         exit 4  built, but not proven: nothing is published
++-- HostError       exit 5  this machine lacks something: a package, a port, space, a right
++-- InternalError   exit 1  a bug in nosbuild
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class DType:
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """numpy's dtype; strings are object arrays.
+        """Numpy's dtype; strings are object arrays.
 
         Raises:
             TypeError: bfloat16, which numpy does not have.

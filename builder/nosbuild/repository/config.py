@@ -61,7 +61,8 @@ def model_config(
 def config_dims(tensor: TensorSpec, spec: ModelSpec) -> list[int]:
     """Dims as config.pbtxt writes them: no batch axis, -1 for an axis that varies.
 
-    A tensor without axes stands as [1], with ``reshape`` to [].
+    A tensor without axes stands as [1]. Where Triton batches, ``reshape`` to [] takes that axis
+    away again; where it does not, Triton refuses such a reshape and the backends do it themselves.
     """
     dims = []
     for dim in tensor.item_shape:
@@ -77,7 +78,7 @@ def _fill(message: Any, tensor: TensorSpec, spec: ModelSpec) -> None:
     message.name = tensor.name
     message.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
     message.dims.extend(config_dims(tensor, spec))
-    if not tensor.item_shape:
+    if not tensor.item_shape and spec.max_batch_size:
         message.reshape.SetInParent()  # present and empty: a shape of no axes
 
 

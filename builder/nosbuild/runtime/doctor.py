@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nosbuild.errors import HostError
 from nosbuild.runtime.environment import server_folder
-from nosbuild.runtime.folders import CACHE_VARIABLE, cache_folder
+from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 from nosbuild.runtime.interpreters import find_interpreter
 
 _SHM_BYTES = 256 * 1024 * 1024

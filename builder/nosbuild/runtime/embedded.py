@@ -13,7 +13,7 @@ from threading import Lock
 from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
-from nosbuild.runtime.folders import cache_folder
+from nosbuild.store.folders import cache_folder
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.servable import ServableModel, servable_models

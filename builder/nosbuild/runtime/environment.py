@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.runtime.folders import cache_folder
+from nosbuild.store.folders import cache_folder
 from nosbuild.runtime.interpreters import Interpreter, find_interpreter
 from nosbuild.runtime.made_once import made_once
 from nosbuild.runtime.packages import install, make_venv

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nosbuild.errors import HostError
-from nosbuild.runtime.folders import CACHE_VARIABLE
+from nosbuild.store.folders import CACHE_VARIABLE
 
 
 def made_once(

@@ -1,7 +1,4 @@
-"""What a model repository holds for Triton to serve, and which server options that takes.
-
-Only what decides about options is read from config.pbtxt here; Triton itself judges the rest.
-"""
+"""What a model repository holds for Triton to serve, and which server options that takes."""
 
 from __future__ import annotations
 
@@ -12,10 +9,6 @@ from pathlib import Path
 
 from nosbuild.errors import RepositoryError
 
-_COMMENT = re.compile(r"#[^\n]*")
-_BACKEND = re.compile(r'\b(?:backend|platform)\s*:\s*["\']([^"\']+)')
-_FIELD = r"(?:^|[\s,;{{}}]){name}\s*:?\s*[\[{{]"
-_RESPONSE_CACHE = re.compile(r"\bresponse_cache\s*:?\s*\{[^}]*\benable\s*:\s*(true|1)\b")
 _FINALIZE = re.compile(r"^\s+(async )?def finalize\b", re.MULTILINE)
 
 
@@ -59,22 +52,23 @@ def servable_models(repository: Path, names: Sequence[str] | None = None) -> lis
 
 
 def _read(folder: Path) -> ServableModel:
-    config = _COMMENT.sub("", (folder / "config.pbtxt").read_text(errors="replace"))
-    backend = match[1] if (match := _BACKEND.search(config)) else ""
-    is_ensemble = backend == "ensemble" or _has(config, "ensemble_scheduling")
-    has_tensors = _has(config, "input") and _has(config, "output")
+    from nosbuild.repository.config import read_config
+
+    try:
+        config = read_config(folder / "config.pbtxt")
+    except RepositoryError:
+        # Triton names what is wrong with it when it is told to load it.
+        return ServableModel(folder.name, "", False, False, False, False)
+    backend = config.backend or config.platform
+    is_ensemble = config.platform == "ensemble" or config.HasField("ensemble_scheduling")
     return ServableModel(
         folder.name,
         backend,
         is_ensemble,
-        is_complete=has_tensors and (bool(backend) or is_ensemble),
-        wants_response_cache=bool(_RESPONSE_CACHE.search(config)),
+        is_complete=bool(config.input and config.output and (backend or is_ensemble)),
+        wants_response_cache=config.response_cache.enable,
         finalizes=backend == "python" and _finalizes(folder),
     )
-
-
-def _has(config: str, field: str) -> bool:
-    return bool(re.search(_FIELD.format(name=field), config))
 
 
 def _finalizes(folder: Path) -> bool:

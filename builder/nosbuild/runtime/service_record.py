@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nosbuild.runtime.folders import cache_folder
+from nosbuild.store.folders import cache_folder
 
 
 @dataclass(frozen=True)
