@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -11,10 +13,13 @@ from nosbuild.errors import HostError, InputError, InternalError, NosError
 
 INTERRUPTED = 130
 """As shells report a process that Ctrl-C ended."""
+TERMINATED = 143
+"""The same for ``kill``."""
 
 
 def run(app: typer.Typer) -> None:
     """Run the command line; our own errors end it without a traceback, bugs with one."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except InternalError:
@@ -32,6 +37,11 @@ def run(app: typer.Typer) -> None:
         gone = isinstance(error, (client.ServerUnavailable, client.DeadlineExceeded))
         code = HostError.exit_code if gone else InputError.exit_code
         _report(type(error).__name__, str(error), "", code)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that child processes are ended and half-written files removed."""
+    sys.exit(TERMINATED)
 
 
 def _report(kind: str, message: str, remedy: str, code: int) -> None:

@@ -15,6 +15,7 @@ from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.repository.config import read_config, write_text
 from nosbuild.repository.layout import LOCK, STAGING_PREFIX, WARMUP, ModelFolder, model_folders
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
+from nosbuild.repository.served import built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 
 _MODEL_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
@@ -204,11 +205,14 @@ class _Check:
             path = self.folder.version(version) / file
             if file and not path.exists():
                 yield self._error(path, "the model file is missing", self._rebuild)
-            if (self.folder.version(version) / LOCK).exists():
-                yield from self._locked(config, version, newest=version == max(wanted))
+            yield from self._locked(version, missing_known=path)
+        if built := built_versions(self.folder):
+            yield from self._newest(config, self.folder.version(built[-1]) / LOCK, built, wanted)
 
-    def _locked(self, config: Any, version: int, *, newest: bool) -> Iterator[Finding]:
+    def _locked(self, version: int, *, missing_known: Path) -> Iterator[Finding]:
         path = self.folder.version(version) / LOCK
+        if not path.exists():
+            return  # made by hand: there is no proof to hold it to
         try:
             lock = read_lock(path)
         except RepositoryError as exc:
@@ -216,13 +220,26 @@ class _Check:
             return
         for name, digest in lock.artifact.items():
             file = self.folder.version(version) / name
-            if file.is_file() and sha256_of_file(file) != digest:
+            if not file.is_file():
+                if file != missing_known:
+                    yield self._error(file, "is missing; it was proven with it", self._rebuild)
+            elif sha256_of_file(file) != digest:
                 yield self._error(
                     file, "is not the file that was proven: its sha256 differs", self._rebuild
                 )
-        if newest:
-            yield from self._settings(config, lock)
-            yield from self._spec(lock)
+
+    def _newest(
+        self, config: Any, path: Path, built: list[int], served: list[int]
+    ) -> Iterator[Finding]:
+        """The newest version tells what config.pbtxt and model.yaml said when it was built."""
+        try:
+            lock = read_lock(path)
+        except RepositoryError as exc:
+            if built[-1] not in served:  # otherwise said already
+                yield self._warning(path, exc.message, exc.remedy)
+            return
+        yield from self._settings(config, lock)
+        yield from self._spec(lock, built, served)
 
     def _settings(self, config: Any, lock: Lock) -> Iterator[Finding]:
         unversioned = type(config)()
@@ -232,22 +249,28 @@ class _Check:
         if sha256_of_value(write_text(unversioned)) != lock.config_sha256:
             yield self._warning(
                 self.folder.config,
-                "was edited by hand; the next build overwrites it",
-                "Make the change in model.yaml (raw: takes any field), then build.",
+                f"is not what version {lock.version} was built with; the next build overwrites it",
+                "Make a change of yours in model.yaml (raw: takes any field), then build.",
             )
 
-    def _spec(self, lock: Lock) -> Iterator[Finding]:
+    def _spec(self, lock: Lock, built: list[int], served: list[int]) -> Iterator[Finding]:
         from nosbuild.spec import load_spec
 
         if not self.folder.has_spec:
             return
         try:
             spec = load_spec(self.folder.path)
+            wanted = served_versions(spec, built)
         except SpecError as exc:
             yield self._warning(Path(exc.file), exc.message, "What is published still serves.")
             return
         if spec_digest(spec) != lock.spec_digest:
             yield self._warning(spec.file, "says something else than what was built", self._rebuild)
+        elif wanted != sorted(served):
+            named = ", ".join(map(str, wanted))
+            yield self._warning(
+                spec.file, f"version_policy means {named}, config.pbtxt differs", self._rebuild
+            )
 
 
 def check_before_serving(repository: Path, models: list[str] | None = None) -> None:

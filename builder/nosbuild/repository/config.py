@@ -17,6 +17,7 @@ from nosbuild.tensors import BATCH, TensorSpec
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
+    from nosbuild.spec.yaml_source import KeyPath
     from nosbuild.verify.variant import VerifiedVariant
 
 ModelConfig = Any
@@ -51,10 +52,8 @@ def model_config(
         config.response_cache.enable = True
     if spec.description:
         config.parameters["description"].string_value = spec.description
-    _parse("optimization", {"optimization": spec.optimization}, config, spec)
-    for key in spec.raw:
-        config.ClearField(_field(key, config, spec))
-    _parse("raw", spec.raw, config, spec)
+    _optimization(config, spec)
+    _raw(config, spec)
     return config
 
 
@@ -128,27 +127,36 @@ def warmup_files(
 
     messages, files = [], {}
     sizes = sorted({1, spec.dim_range(BATCH).typical}) if spec.max_batch_size else [1]
-    for tensor in variant.inputs:
+    for index, tensor in enumerate(variant.inputs):
         array = item[tensor.name]
         is_text = tensor.dtype.name == "string"
-        data = serialize_byte_tensor(array).tobytes() if is_text else array.tobytes()
-        files[f"{prefix}-{tensor.name}"] = data
+        data = serialize_byte_tensor(array).item() if is_text else array.tobytes()
+        files[f"{prefix}-{index}"] = data  # by position: a tensor's name may hold a slash
     for size in sizes:
         message = model_config_pb2.ModelWarmup(name=f"batch_{size}", batch_size=size)
-        for tensor in variant.inputs:
+        for index, tensor in enumerate(variant.inputs):
             field = message.inputs[tensor.name]
             field.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
             field.dims.extend(item[tensor.name].shape or [1])
-            field.input_data_file = f"{prefix}-{tensor.name}"
+            field.input_data_file = f"{prefix}-{index}"
         messages.append(message)
     return messages, files
 
 
-def _field(key: str, config: ModelConfig, spec: ModelSpec) -> str:
+def _raw(config: ModelConfig, spec: ModelSpec) -> None:
+    """Set the fields of ``raw``: maps (parameters, ...) are added to, all else is replaced."""
+    for key, value in spec.raw.items():
+        field = _field(key, config, spec)
+        if field.message_type is None or not field.message_type.GetOptions().map_entry:
+            config.ClearField(field.name)
+        _parse(("raw", key), {key: value}, config, spec)
+
+
+def _field(key: str, config: ModelConfig, spec: ModelSpec) -> Any:
     """The protobuf field of a raw key, which may be in camelCase as protobuf-JSON allows."""
     for field in config.DESCRIPTOR.fields:
         if key in (field.name, field.json_name):
-            return str(field.name)
+            return field
     raise spec.error(
         ("raw", key),
         "is no field of Triton's ModelConfig",
@@ -156,14 +164,17 @@ def _field(key: str, config: ModelConfig, spec: ModelSpec) -> str:
     )
 
 
-def _parse(section: str, content: dict[str, Any], config: ModelConfig, spec: ModelSpec) -> None:
-    if not any(content.values()):
-        return
+def _optimization(config: ModelConfig, spec: ModelSpec) -> None:
+    if spec.optimization:
+        _parse(("optimization",), {"optimization": spec.optimization}, config, spec)
+
+
+def _parse(key: KeyPath, content: dict[str, Any], config: ModelConfig, spec: ModelSpec) -> None:
     try:
         json_format.ParseDict(content, config)
     except json_format.ParseError as exc:
         raise spec.error(
-            (section,),
+            key,
             f"does not fit Triton's ModelConfig: {exc}",
             "write the fields as in model_config.proto, in protobuf's JSON form",
         ) from exc
@@ -198,7 +209,5 @@ def check_settings(spec: ModelSpec) -> None:
         SpecError: they hold what Triton's configuration does not know.
     """
     config = model_config_pb2.ModelConfig()
-    _parse("optimization", {"optimization": spec.optimization}, config, spec)
-    for key in spec.raw:
-        _field(key, config, spec)
-    _parse("raw", spec.raw, config, spec)
+    _optimization(config, spec)
+    _raw(config, spec)

@@ -15,6 +15,7 @@ Format of the repository: Triton's docs/user_guide/model_repository.md.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,21 @@ class ModelFolder:
             for entry in self.path.iterdir()
             if entry.is_dir() and entry.name.isdigit() and not entry.name.startswith("0")
         )
+
+    def own_data(self) -> list[Path]:
+        """The user's files that are neither Python nor prose: weights, labels, tables."""
+        built = {CONFIG, WARMUP, "model.yaml", *map(str, self.versions())}
+        found = []
+        for entry in sorted(self.path.iterdir()):
+            if entry.name not in built:
+                found += [entry] if entry.is_file() else sorted(entry.rglob("*"))
+        readable = (file for file in found if file.is_file() and os.access(file, os.R_OK))
+        return [file for file in readable if self._is_data(file)]
+
+    def _is_data(self, file: Path) -> bool:
+        parts = file.relative_to(self.path).parts
+        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        return not hidden and file.suffix not in (".py", ".pyc", ".md")
 
 
 def model_folders(repository: Path) -> list[ModelFolder]:

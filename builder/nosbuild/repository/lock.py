@@ -43,8 +43,10 @@ class Lock(BaseModel):
 
 
 def spec_digest(spec: ModelSpec) -> str:
-    """Digest of what a model.yaml says; comments and layout do not count."""
-    return sha256_of_value(spec.section(*type(spec).model_fields))
+    """Digest of what a model.yaml says of a version; comments and layout do not count, nor does
+    which versions are served.
+    """
+    return sha256_of_value(spec.section(*(set(type(spec).model_fields) - {"version_policy"})))
 
 
 def write_lock(lock: Lock, path: Path) -> None:

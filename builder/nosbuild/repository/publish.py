@@ -3,28 +3,30 @@
 Order of writing: the new version folder is staged under a hidden name, gets its number by one
 rename (Triton does not serve it yet: config.pbtxt names the versions that it serves), then
 config.pbtxt is replaced by one rename, which is the publication. Interrupted anywhere, the
-repository serves what it served before.
+repository serves what it served before; a version that was complete by then is taken up by the
+next build of the same.
 """
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from nosbuild.errors import HostError, RepositoryError
+from nosbuild.errors import RepositoryError
 from nosbuild.repository.config import model_config, read_config, warmup_files, write_text
 from nosbuild.repository.layout import GOLDEN, LOCK, REPORT, STAGING_PREFIX, WARMUP, ModelFolder
 from nosbuild.repository.lock import Lock, read_lock, write_lock
+from nosbuild.repository.served import built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_files, sha256_of_value
+from nosbuild.store.host_errors import host_errors
 from nosbuild.verify.golden import read_golden
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 
 KEPT_VERSIONS = 3
 """Version folders left in place: the published ones, and earlier ones to go back to."""
+
+_OUR_WARMUP = re.compile(r"[0-9a-f]{12}-\d+")
+"""Names of warm-up files that a build writes; others are the user's."""
+
+
+NOTHING = "nothing changed"
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,14 @@ class Publication:
     folder: Path
     version: int
     is_new: bool
-    """False where the published version already was this one."""
+    """False where the newest version already was this one."""
+    why: str
+    """What was written, or that nothing had changed."""
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True where nothing at all was written."""
+        return self.why == NOTHING
 
 
 def publish(
@@ -68,16 +83,16 @@ def publish(
         spec: with its tensors known.
         repository: Triton's model repository; made if it does not exist.
         origins: for nos.lock.
-        locks: a folder for lock files, outside the repository.
+        locks: an existing folder for lock files, outside the repository.
 
     Raises:
         SpecError: settings that Triton's configuration does not know.
         HostError: no space, or no right to write there. Nothing is changed then.
     """
     folder = ModelFolder(repository.resolve() / spec.name)
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"publish-{sha256_of_value(str(folder.path))[:16]}.lock"):
-        with _host_errors(folder):
+    lock = locks / f"publish-{sha256_of_value(str(folder.path))[:16]}.lock"
+    with FileLock(lock):
+        with _unchanged(folder):
             folder.path.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(folder)
         return _publish_locked(variant, spec, folder, origins)
@@ -91,10 +106,18 @@ def _publish_locked(
     messages, files = warmup_files(variant, spec, golden[0].inputs, prefix)
     settings = sha256_of_value(write_text(model_config(variant, spec, messages, [])))
     identity = sha256_of_value([variant.proof.artifact, settings, prefix, origins.spec_digest])
-    published = _published(folder)
-    if published and published.identity == identity and _intact(folder, published):
-        return Publication(folder.path, published.version, is_new=False)
+    newest = _newest(folder)
+    if newest and newest.identity == identity and _intact(folder, newest):
+        served = served_versions(spec, built_versions(folder))
+        config = write_text(model_config(variant, spec, messages, served))
+        if _reads(folder, config) and _has_all(folder, files):
+            return Publication(folder.path, newest.version, is_new=False, why=NOTHING)
+        with _unchanged(folder):
+            _write(folder, None, files, config)
+        return Publication(folder.path, newest.version, is_new=False, why="config.pbtxt restored")
     version = max(folder.versions(), default=0) + 1
+    served = served_versions(spec, [*built_versions(folder), version])
+    config = write_text(model_config(variant, spec, messages, served))
     lock = Lock(
         model=spec.name,
         version=version,
@@ -110,57 +133,82 @@ def _publish_locked(
         proof=variant.proof.model_dump(mode="json"),
         nosbuild=origins.nosbuild,
     )
-    served = _served_versions(folder, spec, version)
-    config = write_text(model_config(variant, spec, messages, served))
-    with _host_errors(folder):
-        _write(variant, folder, lock, files, config)
-        _prune(folder, served)
-    return Publication(folder.path, version, is_new=True)
+    with _unchanged(folder):
+        _write(folder, (variant, lock), files, config)
+    with host_errors(
+        f"{folder.path} serves version {version}, but older ones could not be removed",
+        "Change the rights of what is in there.",
+    ):
+        _prune(folder, served, files)
+    return Publication(folder.path, version, is_new=True, why="published")
 
 
 def _write(
-    variant: VerifiedVariant, folder: ModelFolder, lock: Lock, files: dict[str, bytes], config: str
+    folder: ModelFolder,
+    new: tuple[VerifiedVariant, Lock] | None,
+    files: dict[str, bytes],
+    config: str,
 ) -> None:
     staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder.path))
     try:
-        version = staging / "version"
-        shutil.copytree(variant.golden, version / GOLDEN)
-        for name in variant.proof.artifact:
-            shutil.copyfile(variant.artifact / name, version / name)
-        write_lock(lock, version / LOCK)
-        report = variant.measurement.model_dump_json(indent=1)
-        (version / REPORT).write_text(report + "\n", encoding="utf-8")
+        if new:
+            _write_version(staging / "version", *new)
         (staging / "config").write_text(config, encoding="utf-8")
         warmup = folder.path / WARMUP
         warmup.mkdir(exist_ok=True)
         for name, data in files.items():
             (staging / name).write_bytes(data)
+        _flush(*staging.rglob("*"))
+        for name in files:
             (staging / name).replace(warmup / name)
-        _flush(staging)
-        version.rename(folder.version(lock.version))
+        if new:
+            (staging / "version").rename(folder.version(new[1].version))
+        _flush(warmup, folder.path)
         (staging / "config").replace(folder.config)
+        _flush(folder.path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
+def _write_version(version: Path, variant: VerifiedVariant, lock: Lock) -> None:
+    shutil.copytree(variant.golden, version / GOLDEN)
+    for name in variant.proof.artifact:
+        shutil.copyfile(variant.artifact / name, version / name)
+    write_lock(lock, version / LOCK)
+    report = variant.measurement.model_dump_json(indent=1)
+    (version / REPORT).write_text(report + "\n", encoding="utf-8")
+
+
+def _flush(*paths: Path) -> None:
     """Bytes reach the disk before the names do: a power cut publishes all of it or nothing."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _published(folder: ModelFolder) -> Lock | None:
-    """The lock of the newest published version; None where nothing usable is published."""
+def _newest(folder: ModelFolder) -> Lock | None:
+    """The lock of the newest version that a build made; None where nothing usable is there."""
+    versions = built_versions(folder)
     try:
-        versions = read_config(folder.config).version_policy.specific.versions
-        return read_lock(folder.version(max(versions)) / LOCK) if versions else None
+        return read_lock(folder.version(versions[-1]) / LOCK) if versions else None
     except RepositoryError:
-        return None  # not built yet, or broken: either way this build publishes anew
+        return None  # broken, or of another nosbuild: this build publishes anew
+
+
+def _reads(folder: ModelFolder, config: str) -> bool:
+    try:
+        return write_text(read_config(folder.config)) == config
+    except RepositoryError:
+        return False  # not there, or broken: it is written again
+
+
+def _has_all(folder: ModelFolder, files: dict[str, bytes]) -> bool:
+    """Whether the warm-up files are those that would be written."""
+    paths = {folder.path / WARMUP / name: data for name, data in files.items()}
+    return all(path.is_file() and path.read_bytes() == data for path, data in paths.items())
 
 
 def _intact(folder: ModelFolder, lock: Lock) -> bool:
@@ -171,52 +219,24 @@ def _intact(folder: ModelFolder, lock: Lock) -> bool:
     return True
 
 
-def _served_versions(folder: ModelFolder, spec: ModelSpec, new: int) -> list[int]:
-    """The spec's version policy as a list of versions: what makes publication one rename."""
-    policy = spec.version_policy
-    existing = [
-        version for version in folder.versions() if (folder.version(version) / LOCK).is_file()
-    ]
-    if policy.kind == "all":
-        return sorted({*existing, new})
-    if policy.kind == "specific":
-        return sorted({*(set(existing) & set(policy.versions)), new})
-    return sorted({*existing, new})[-policy.latest :]
-
-
-def _prune(folder: ModelFolder, served: list[int]) -> None:
-    kept = {*served, *folder.versions()[-KEPT_VERSIONS:]}
-    for version in folder.versions():
-        if version not in kept and (folder.version(version) / LOCK).is_file():
-            shutil.rmtree(folder.version(version))
+def _prune(folder: ModelFolder, served: list[int], files: dict[str, bytes]) -> None:
+    """Remove versions too old to go back to, and warm-up files that no config names any more."""
+    built = built_versions(folder)
+    for version in set(built) - {*served, *built[-KEPT_VERSIONS:]}:
+        shutil.rmtree(folder.version(version))
+    for path in (folder.path / WARMUP).iterdir():
+        if _OUR_WARMUP.fullmatch(path.name) and path.name not in files:
+            path.unlink()
 
 
 def _remove_leftovers(folder: ModelFolder) -> None:
-    """What a killed build left: staging folders, and version folders that were never published."""
+    """Staging folders of a killed build."""
     for path in folder.path.glob(f"{STAGING_PREFIX}*"):
         shutil.rmtree(path)
 
 
-@contextmanager
-def _host_errors(folder: ModelFolder) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        reasons: dict[int | None, tuple[str, str]] = {
-            errno.ENOSPC: ("the disk is full", "Free some space and build again."),
-            errno.EDQUOT: ("your disk quota is used up", "Free some space and build again."),
-            errno.EROFS: ("the file system is read-only", "Name another --repository."),
-            errno.EACCES: (
-                "you may not write there",
-                "Change its rights, or name another --repository.",
-            ),
-            errno.EPERM: (
-                "you may not write there",
-                "Change its rights, or name another --repository.",
-            ),
-        }
-        reason, remedy = reasons.get(exc.errno, (str(exc), "Name another --repository."))
-        raise HostError(
-            f"{folder.path} was not changed: {reason}. What it served before, it still serves.",
-            remedy,
-        ) from exc
+def _unchanged(folder: ModelFolder) -> AbstractContextManager[None]:
+    return host_errors(
+        f"{folder.path} serves what it served before, nothing was published",
+        "Change its rights, or name another --repository.",
+    )

@@ -143,7 +143,11 @@ def instances_from_short(value: object) -> object:
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """Triton's ``ModelVersionPolicy``: which versions are served."""
+    """Triton's ``ModelVersionPolicy``: which versions are served.
+
+    ``specific`` means those alone, as in Triton: a build still makes its new version, which stands
+    beside them until it is named here. That is how to go back, and how to hold a version.
+    """
 
     kind: Literal["latest", "all", "specific"] = "latest"
     latest: int = 1

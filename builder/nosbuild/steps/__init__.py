@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nosbuild.steps.walk import build
     from nosbuild.steps.result import BuildResult, StepOutcome
+    from nosbuild.steps.walk import build
 
 __all__ = ["BuildResult", "StepOutcome", "build"]
 

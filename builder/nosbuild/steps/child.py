@@ -6,9 +6,12 @@ run here, so that a crash, a leak or an endless loop in them cannot take the bui
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
+import os
 import random
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,16 +21,28 @@ import numpy as np
 
 from nosbuild.errors import NosError, SpecError
 
+_PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
 
 def main(request_file: str, result_file: str) -> None:
     """Run the requested step function and write what it returned, or what it raised."""
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
+    _end_with(request["parent"])
     try:
         answer = {"result": _run(request)}
     except NosError as exc:
         traceback.print_exc()
         answer = {"error": _described(exc)}
     Path(result_file).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _end_with(parent: int) -> None:
+    """Ask Linux to end this process with the build, even where that is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the build has ended")
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:

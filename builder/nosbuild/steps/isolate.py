@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nosbuild.errors import NosError, Refused, SpecError, SpecProblem, error_classes
+from nosbuild.errors import (
+    HostError,
+    NosError,
+    Refused,
+    SpecError,
+    SpecProblem,
+    error_classes,
+)
 
 LOG_TAIL = 15
 """Lines of the log shown where a step dies without a word."""
+FULL_BELOW = 1 << 20
+"""Bytes left on a disk that is taken to be full."""
 
 _CHILD_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -50,6 +61,7 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
     Raises:
         NosError: whatever the step raised, as its own class.
         Refused: the child crashed, ran out of memory, or did not end in time.
+        HostError: the disk is full.
     """
     request, result = step.out.parent / "request.json", step.out.parent / "result.json"
     request.write_text(
@@ -59,6 +71,7 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
                 "spec": str(step.spec_file),
                 "out": str(step.out),
                 "arguments": step.arguments,
+                "parent": os.getpid(),
             }
         ),
         encoding="utf-8",
@@ -82,9 +95,9 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
             ) from None
         finally:
             _end(child)
-    if not result.is_file():
+    answer = _answer(result)
+    if answer is None:
         raise _died(step, code)
-    answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "error" in answer:
         raise _error(answer["error"])
     found: dict[str, Any] = answer["result"]
@@ -92,16 +105,27 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's whole session; also where we are being interrupted ourselves."""
-    if child.poll() is None:
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        child.wait()
+    """Kill the child's whole session: itself where we are interrupted, what it left in any case."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
-def _died(step: Isolated, code: int) -> Refused:
+def _answer(result: Path) -> dict[str, Any] | None:
+    """What the child wrote; None where it ended before it had written all of it."""
+    try:
+        answer: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return answer
+
+
+def _died(step: Isolated, code: int) -> NosError:
+    if shutil.disk_usage(step.out).free < FULL_BELOW:
+        return HostError(
+            f"{step.function} could not be finished: the disk that holds {step.out} is full",
+            "Free some space and build again; nothing was published.",
+        )
     lines = step.log.read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
     if code == -signal.SIGKILL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,14 +14,17 @@ from nosbuild.errors import HostError, Refused
 from nosbuild.plan import BuildPlan, HostFacts, host_facts, plan_build
 from nosbuild.plan.host import version_of
 from nosbuild.repository.config import check_settings
+from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.lock import spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
 from nosbuild.steps.functions import tensors_from
 from nosbuild.steps.isolate import Isolated, run_isolated
-from nosbuild.steps.keys import distribution_name, named_source_files, step_key
+from nosbuild.steps.keys import SECTIONS, distribution_name, named_source_files, step_key
 from nosbuild.steps.result import BuildResult, StepOutcome
-from nosbuild.store.folders import cache_folder
+from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
+from nosbuild.store.hashing import sha256_of_file
+from nosbuild.store.host_errors import host_errors
 from nosbuild.store.store import Entry, Miss, Store
 from nosbuild.verify.measure import Measurement
 from nosbuild.verify.proof import Proof
@@ -167,9 +171,9 @@ class _Walk:
         )
         origins = Origins(spec_digest(spec), self.keys, self.read, self.host, VERSION)
         started = time.monotonic()
-        published = publish(variant, complete, repository, origins, cache_folder() / "locks")
-        why = "published" if published.is_new else "nothing changed"
-        self._done(StepOutcome("publish", not published.is_new, why, time.monotonic() - started))
+        published = publish(variant, complete, repository, origins, _locks())
+        seconds = time.monotonic() - started
+        self._done(StepOutcome("publish", published.is_unchanged, published.why, seconds))
         return BuildResult(
             name=spec.name,
             folder=published.folder,
@@ -187,7 +191,7 @@ class _Walk:
         """The step's entry: from the cache, or made now in a child process."""
         started = time.monotonic()
         key = step_key(name, self.spec, self.host, made_from)
-        with _one_at_a_time(self.store, key):
+        with FileLock(_locks() / f"step-{key[:32]}.lock"):
             found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
             if isinstance(found, Miss):
                 why = found.reason
@@ -203,7 +207,10 @@ class _Walk:
 
     def _make(self, name: str, key: str, arguments: dict[str, Any]) -> Entry:
         log = cache_folder() / "logs" / f"{self.spec.name}-{name}.log"
-        with self.store.draft(key) as draft:
+        # Native code opens files without a word: what lies in the model's folder counts anyway.
+        own = ModelFolder(self.spec.folder).own_data() if "source" in SECTIONS[name] else []
+        read = {str(path): sha256_of_file(path) for path in own}
+        with _cache_errors(), self.store.draft(key) as draft:
             answer = run_isolated(
                 Isolated(
                     function=f"nosbuild.steps.functions:{name}",
@@ -214,7 +221,7 @@ class _Walk:
                     timeout=self.timeout,
                 )
             )
-            draft.result, draft.read = answer["result"], answer["read"]
+            draft.result, draft.read = answer["result"], read | answer["read"]
         found = self.store.find(key)
         if isinstance(found, Miss):
             raise HostError(
@@ -228,8 +235,16 @@ class _Walk:
         self.progress.step_done(self.spec.name, outcome)
 
 
-def _one_at_a_time(store: Store, key: str) -> FileLock:
-    """Two builds that want the same step make it once."""
-    folder = store.root.parent / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"step-{key[:32]}.lock")
+def _locks() -> Path:
+    """Where locks lie: two builds that want the same step make it once."""
+    folder = cache_folder() / "locks"
+    with _cache_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _cache_errors() -> AbstractContextManager[None]:
+    return host_errors(
+        f"the build cache {cache_folder()} cannot be written",
+        f"Change its rights, or name another folder in {CACHE_VARIABLE}.",
+    )

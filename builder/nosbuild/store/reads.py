@@ -1,7 +1,7 @@
 """The user's code runs; the files that it opened for reading come out, with their digests.
 
-Python's audit events tell every ``open``; files opened by native code (memory-mapped weights)
-are not seen, so sources that load those name their files themselves.
+Python's audit events tell every ``open``; files opened by native code (safetensors, ONNX Runtime)
+are not seen, so the steps name those of the model's own folder themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from nosbuild.store.hashing import sha256_of_file
 
-_CODE = (".py", ".so", ".pth", ".egg-link", ".dist-info")
+_CODE = (".py", ".so")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo")
 
 
@@ -30,8 +30,11 @@ class _Recorder:
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.active is None or event != "open":
             return
-        path, mode = arguments[0], arguments[1]
-        reads = isinstance(mode, str) and not set(mode) & set("wax+")
+        path, mode, flags = arguments
+        if isinstance(mode, str):
+            reads = not set(mode) & set("wax+")
+        else:  # os.open
+            reads = flags & os.O_ACCMODE == os.O_RDONLY
         if reads and isinstance(path, (str, bytes, os.PathLike)):
             self.active.add(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - no I/O in a hook
 

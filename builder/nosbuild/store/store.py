@@ -8,11 +8,12 @@ use, so a changed weight file makes the entry stale even where no spec names tha
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,13 @@ class Store:
             for name, digest in record["files"].items():
                 if sha256_of_file(folder / name) != digest:
                     return Miss(f"the cached {name} is corrupt")
-        except (OSError, ValueError, KeyError) as exc:
+            entry = Entry(key, folder, record["result"], record["read"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
             return Miss(f"the cached entry is unreadable ({exc})")
-        for name, digest in record["read"].items():
+        for name, digest in entry.read.items():
             if _digest_or_none(Path(name)) != digest:
                 return Miss(f"{name} has changed")
-        return Entry(key, folder, record["result"], record["read"])
+        return entry
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Draft]:
@@ -99,11 +101,21 @@ class Store:
         text = json.dumps(record, indent=1)
         (draft.folder / _RECORD).write_text(text, encoding="utf-8")
         final = self.root / key
-        if final.exists():  # stale, corrupt, or made by another process meanwhile
-            stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=self.root))
-            final.replace(stale / "entry")
-            shutil.rmtree(stale, ignore_errors=True)
-        draft.folder.replace(final)
+        while True:
+            try:
+                draft.folder.replace(final)
+            except OSError as exc:
+                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                return
+            self._remove(final)  # stale, corrupt, or made by another process meanwhile
+
+    def _remove(self, entry: Path) -> None:
+        stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=self.root))
+        with suppress(FileNotFoundError):  # another process was faster
+            entry.replace(stale / "entry")
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def _digest_or_none(path: Path) -> str | None:
