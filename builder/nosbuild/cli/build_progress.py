@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
@@ -67,13 +68,14 @@ class BuildProgress:
             self.console.print(Text(plan.describe(), style="dim"))
         else:
             for skip in plan.skips:
-                self.console.print(f"[bold]{plan.model}[/]  skips {skip.what}: {skip.reason}")
+                text = f"  skips {skip.what}: {skip.reason}"
+                self.console.print(Text.assemble((plan.model, "bold"), text))
 
     def step(self, model: str, step: str, why: str) -> None:
         """A step begins."""
         doing = f"[bold]{model}[/]  {_DOING.get(step, step)}"
         if self.explain:
-            doing += f" [dim]({why})[/]"
+            doing += f" [dim]({escape(why)})[/]"
         if self.console.is_terminal:
             self._status = Status(doing, console=self.console)
             self._status.start()
@@ -85,7 +87,7 @@ class BuildProgress:
         self._stop()
         if outcome.cached and not self.explain:
             return
-        why = f"  [dim]{outcome.why}[/]" if self.explain else ""
+        why = f"  [dim]{escape(outcome.why)}[/]" if self.explain else ""
         mark = "[dim]=[/]" if outcome.cached else "[green]✓[/]"
         line = f"{mark} [bold]{model}[/]  {outcome.step} [dim]{outcome.seconds:.1f} s[/]{why}"
         self.console.print(line)
@@ -130,14 +132,13 @@ def _errors(result: BuildResult) -> list[str]:
         metric, _, bar = finding.bar.partition(" ")
         within = finding.bar.partition(" excess")[0]
         is_allclose = metric.startswith("allclose")
-        lines.append(within if is_allclose else f"{metric} {finding.value:.4g} [dim]{bar}[/]")
+        shown = f"{escape(metric)} {finding.value:.4g} [dim]{escape(bar)}[/]"
+        lines.append(escape(within) if is_allclose else shown)
     return lines
 
 
 def _latencies(result: BuildResult) -> list[str]:
-    return [
-        f"{row.median_ms:.3g} ms [dim]@{row.batch}[/]" for row in result.measurement.latencies
-    ]
+    return [f"{row.median_ms:.3g} ms [dim]@{row.batch}[/]" for row in result.measurement.latencies]
 
 
 def _verdict(result: BuildResult) -> str:
@@ -149,8 +150,8 @@ def _verdict(result: BuildResult) -> str:
 
 def _notes(result: BuildResult) -> list[str]:
     notes = [
-        f"[yellow]{result.name}[/]: the bar of {finding.output} ({finding.bar}) is tighter than "
-        f"the model's own rounding noise ({finding.noise:.3g})"
+        f"[yellow]{result.name}[/]: the bar of {escape(finding.output)} "
+        f"({escape(finding.bar)}) is tighter than the model's own rounding noise ({finding.noise:.3g})"
         for finding in result.proof.findings
         if finding.noise_misses
     ]

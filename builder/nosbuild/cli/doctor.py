@@ -20,14 +20,16 @@ def doctor(as_json: AsJson = False) -> None:
 
         print_json([asdict(finding) for finding in findings])
     else:
+        from rich.markup import escape
+
         from nosbuild.cli.printing import results, table
 
         rows = table("", "what", "found")
         for finding in findings:
             missing = "[red]✗[/]" if finding.required else "[yellow]-[/]"
-            detail = finding.detail
+            detail = escape(finding.detail)
             if finding.remedy:
-                detail += f"\n[dim]{finding.remedy}[/]"
+                detail += f"\n[dim]{escape(finding.remedy)}[/]"
             rows.add_row("[green]✓[/]" if finding.ok else missing, finding.what, detail)
         results().print(rows)
     if any(finding.required and not finding.ok for finding in findings):

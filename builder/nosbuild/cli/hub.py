@@ -24,13 +24,15 @@ def hub(as_json: AsJson = False) -> None:
             ]
         )
         return
+    from rich.markup import escape
+
     from nosbuild.cli.printing import results, table
 
     rows = table("model", "what it does", "needs (pip install --no-deps ...)")
     for model in found:
         rows.add_row(
             f"[bold]hub:{model.name}[/]",
-            model.description,
-            "\n".join(model.build_requirements) or "[dim]nothing more[/]",
+            escape(model.description),
+            escape("\n".join(model.build_requirements)) or "[dim]nothing more[/]",
         )
     results().print(rows)

@@ -17,6 +17,8 @@ def ls(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) -> 
 
         print_json([asdict(row) for row in rows])
         return
+    from rich.markup import escape
+
     from nosbuild.cli.printing import megabytes, results, table
 
     shown = table("model", "version", "variant", "size", "batch", "what it does")
@@ -30,6 +32,6 @@ def ls(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) -> 
             row.variant,
             size,
             batch if row.version else "",
-            row.description,
+            escape(row.description),
         )
     results().print(shown)

@@ -46,12 +46,16 @@ def run(
 
         print_json({key: _plain(array) for key, array in outputs.items()})
         return
+    from rich.markup import escape
+
     from nosbuild.cli.printing import results, table
 
     rows = table("", "tensor", "dtype and shape", "values")
     for direction, arrays in (("in", inputs), ("out", outputs)):
         for key, array in arrays.items():
-            rows.add_row(f"[dim]{direction}[/]", f"[bold]{key}[/]", _shape(array), _values(array))
+            rows.add_row(
+                f"[dim]{direction}[/]", f"[bold]{escape(key)}[/]", _shape(array), _values(array)
+            )
     results().print(rows)
     results().print(f"[dim]{1000 * seconds:.1f} ms[/]")
 

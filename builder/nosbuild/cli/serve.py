@@ -92,12 +92,14 @@ def _announce(service: InferenceService, as_json: bool) -> None:
             }
         )
         return
+    from rich.markup import escape
+
     from nosbuild.cli.printing import results
 
     console = results()
     console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
     for name, reason in service.failures.items():
-        console.print(f"[red]✗[/] {name}: {reason}")
+        console.print(f"[red]✗[/] {name}: {escape(reason)}")
     console.print(f"  gRPC     {service.grpc_url}")
     console.print(f"  HTTP     {service.http_url}")
     console.print(f"  metrics  {service.metrics_url}")

@@ -29,6 +29,8 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
             }
         )
         return
+    from rich.markup import escape
+
     from nosbuild.cli.printing import results, table
 
     if record:
@@ -44,7 +46,7 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
             f"[bold]{model.name}[/]",
             model.version,
             f"[{colour}]{model.state or 'not loaded'}[/]"
-            + f"\n{model.reason}" * bool(model.reason),
+            + f"\n{escape(model.reason)}" * bool(model.reason),
             str(row.get("requests", "")),
             str(row.get("failed", "")),
             *(f"{row[key]:.2f}{unit}" if key in row else "" for key, unit in _FIGURES),
