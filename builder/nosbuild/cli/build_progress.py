@@ -151,7 +151,8 @@ def _verdict(result: BuildResult) -> str:
 def _notes(result: BuildResult) -> list[str]:
     notes = [
         f"[yellow]{result.name}[/]: the bar of {escape(finding.output)} "
-        f"({escape(finding.bar)}) is tighter than the model's own rounding noise ({finding.noise:.3g})"
+        f"({escape(finding.bar)}) is tighter than the model's own rounding "
+        f"noise ({finding.noise:.3g})"
         for finding in result.proof.findings
         if finding.noise_misses
     ]
