@@ -149,7 +149,9 @@ def _raw(config: ModelConfig, spec: ModelSpec) -> None:
         field = _field(key, config, spec)
         if field.message_type is None or not field.message_type.GetOptions().map_entry:
             config.ClearField(field.name)
-        _parse(("raw", key), {key: value}, config, spec)
+        parsed = model_config_pb2.ModelConfig()  # apart: ParseDict clears a map before it fills it
+        _parse(("raw", key), {key: value}, parsed, spec)
+        config.MergeFrom(parsed)
 
 
 def _field(key: str, config: ModelConfig, spec: ModelSpec) -> Any:
@@ -203,11 +205,18 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def check_settings(spec: ModelSpec) -> None:
-    """Parse ``optimization`` and ``raw`` before anything is built.
+    """Look at ``optimization``, ``raw`` and ``batching`` before anything is built.
 
     Raises:
-        SpecError: they hold what Triton's configuration does not know.
+        SpecError: they hold what Triton's configuration does not know, or what it refuses.
     """
+    batching = spec.batching
+    if batching and batching.preserve_ordering and batching.priority_levels > 1:
+        raise spec.error(
+            ("batching", "preserve_ordering"),
+            f"does not go with {batching.priority_levels} priority levels, as Triton has it",
+            "remove one of the two",
+        )
     config = model_config_pb2.ModelConfig()
     _optimization(config, spec)
     _raw(config, spec)
