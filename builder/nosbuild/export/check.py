@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
 
 
-_FROZEN = (
+FROZEN = (
     "An axis that should vary was frozen at the size of the exporter's example. Look for sizes "
-    "turned into Python numbers (int(x.shape[0]), loops over an axis), or declare the one size "
-    "that the model takes (dims: {axis: 8})."
+    "turned into Python numbers (int(x.shape[0]), loops over an axis), or write the one size that "
+    "the model takes in place of the axis' name: float32[8, 3]."
 )
+"""What to do about an axis that came out static."""
 
 
 def check_source(source: LoadedSource, spec: ModelSpec) -> None:
@@ -102,18 +103,10 @@ def _run_at(session: Any, source: LoadedSource, sizes: dict[str, int]) -> None:
         results = session.run(names, random_inputs(source.inputs, sizes))
     except Exception as exc:
         raise ExportError(
-            f"the export cannot run at {_shown(sizes)}: {_static_axis(session, exc)}", _FROZEN
+            f"the export cannot run at {_shown(sizes)}: {' '.join(str(exc).split())[:400]}", FROZEN
         ) from exc
     named = dict(zip(names, results, strict=True))
-    _check_outputs("the export", named, source, sizes, _FROZEN)
-
-
-def _static_axis(session: Any, exc: Exception) -> str:
-    for value in session.get_inputs():
-        static = [axis for axis, size in enumerate(value.shape) if isinstance(size, int)]
-        if static and "Got invalid dimensions" in str(exc) and value.name in str(exc):
-            return f"{value.name} wants {value.shape}"
-    return " ".join(str(exc).split())[:400]
+    _check_outputs("the export", named, source, sizes, FROZEN)
 
 
 def _check_outputs(

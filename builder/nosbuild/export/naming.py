@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -48,11 +49,20 @@ def declare(model: ir.Model, inputs: Sequence[TensorSpec], outputs: Sequence[Ten
     _separate_outputs(graph)
     taken = {tensor.name for tensor in (*inputs, *outputs)}
     public = {id(value) for value in (*graph.inputs, *graph.outputs)}
-    for value in _all_values(graph):
-        if value.name in taken and id(value) not in public:
-            value.name = f"{value.name}__inner"
+    inner = [value for value in _all_values(graph) if id(value) not in public]
+    used = taken | {value.name for value in inner}
+    for value in inner:
+        if value.name in taken:
+            value.name = _unused(value.name, used)
+            used.add(value.name)
     _rename(graph.inputs, inputs)
     _rename(graph.outputs, outputs)
+
+
+def _unused(name: str, used: set[str | None]) -> str:
+    """``name__inner``, or with a number where that is taken too."""
+    candidates = (f"{name}__inner{index or ''}" for index in count())
+    return next(candidate for candidate in candidates if candidate not in used)
 
 
 def _rename(values: Values, tensors: Sequence[TensorSpec]) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import onnx_ir
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
-from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
 from nosbuild.errors import ExportError
 
@@ -24,14 +23,14 @@ def export(source: SklearnSource, spec: ModelSpec) -> onnx_ir.Model:
     """
     (features,) = source.inputs
     # ZipMap would make the probabilities a list of dicts, which no server can carry.
-    options = {id(source.estimator): {"zipmap": False}} if source.classifies else None
+    options = {id(source.estimator): {"zipmap": False}} if source.has_probabilities else None
     try:
         proto = convert_sklearn(
             source.estimator,
             initial_types=[("nosbuild_input_0", FloatTensorType([None, features.shape[1]]))],
             options=options,
         )
-    except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError) as exc:
+    except Exception as exc:  # its converters raise whatever they meet, NameError too
         raise ExportError(
             f"skl2onnx cannot convert {type(source.estimator).__name__}: {exc}",
             "Replace that part by an estimator on skl2onnx's list of supported models.",

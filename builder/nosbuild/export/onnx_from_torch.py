@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from nosbuild.errors import ExportError
+from nosbuild.export.check import FROZEN
 from nosbuild.export.naming import placeholder_names
 from nosbuild.source.random_inputs import random_inputs
 from nosbuild.source.sizes import example_sizes
@@ -53,7 +55,34 @@ def export(source: TorchSource, spec: ModelSpec) -> onnx_ir.Model:
         ) from exc
     assert program is not None
     model: onnx_ir.Model = program.model
+    _check_dynamic(program.exported_program, source, spec)
     return model
+
+
+def _check_dynamic(exported: Any, source: TorchSource, spec: ModelSpec) -> None:
+    """Compare the sizes for which tracing itself says that its graph holds with those declared.
+
+    The graph may run at other sizes without complaint, and answer wrongly.
+    """
+    nodes = {node.name: node for node in exported.graph.nodes}
+    placeholders = [nodes[name] for name in exported.graph_signature.user_inputs]
+    for tensor, node in zip(source.inputs, placeholders, strict=True):
+        for axis in _dynamic_axes(tensor, spec):
+            low, high = _sizes_it_holds_for(node.meta["val"].shape[axis], exported)
+            span = spec.dim_range(tensor.axes[axis])
+            if high < span.max or low > max(span.min, 2):  # 0 and 1 are always left out
+                raise ExportError(
+                    f"{tensor.name}: {tensor.declaration}: dims.{tensor.axes[axis]} is {span}, but "
+                    f"the export holds only for {low:g}" + (f" to {high:g}" if high > low else ""),
+                    FROZEN,
+                )
+
+
+def _sizes_it_holds_for(size: Any, exported: Any) -> tuple[float, float]:
+    if isinstance(size, int):
+        return size, size
+    span = exported.range_constraints.get(size.node.expr)
+    return (0, math.inf) if span is None else (float(span.lower), float(span.upper))
 
 
 def _dynamic_axes(tensor: Any, spec: ModelSpec) -> dict[int, Any]:

@@ -75,6 +75,8 @@ def _settle(model: onnx_ir.Model, name: str) -> None:
 def _save(model: onnx_ir.Model, path: Path) -> None:
     import onnx_ir
 
+    # What lies beside the user's file must lie in ours, or beside it.
+    onnx_ir.external_data.load_to_model(model)
     size = sum(
         value.const_value.nbytes
         for value in model.graph.initializers.values()

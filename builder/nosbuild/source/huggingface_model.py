@@ -1,15 +1,10 @@
-"""``source: {huggingface: ...}`` goes in; a transformers model, with its pooling, comes out.
-
-Sentence-embedding models declare what follows the transformer in their own ``modules.json``
-(format: sentence-transformers, ``Pooling``, ``Dense`` and ``Normalize`` modules with a
-``config.json`` each); it is part of the model here, so that the server returns the embedding.
-"""
+"""``source: {huggingface: ...}`` goes in; a transformers model, with its pooling, comes out."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +12,18 @@ import torch
 
 from nosbuild.errors import HostError, SourceError
 from nosbuild.source.derive_outputs import derive_outputs
+from nosbuild.source.json_file import read_json
 from nosbuild.source.references import resolve_path
+from nosbuild.source.sentence_modules import (
+    SENTENCE_EMBEDDING,
+    SentenceEmbedding,
+    sentence_modules,
+)
 from nosbuild.source.torch_module import TorchSource
 from nosbuild.tensors import BATCH, DTYPES, TensorSpec
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
-
-SENTENCE_EMBEDDING = "sentence_embedding"
 
 
 def load(spec: ModelSpec) -> TorchSource:
@@ -35,14 +34,18 @@ def load(spec: ModelSpec) -> TorchSource:
         HostError: transformers is not installed, or the hub cannot be reached.
     """
     folder = locate(spec)
-    config = _from_pretrained("AutoConfig", folder, spec)
-    model = _from_pretrained(_architecture(config, folder), folder, spec, dtype=torch.float32)
-    modules = _sentence_modules(folder)
+    config = _from_pretrained("AutoConfig", folder)
+    model, loading = _from_pretrained(
+        _architecture(config, folder), folder, dtype=torch.float32, output_loading_info=True
+    )
+    modules = sentence_modules(folder)
+    _check_weights(folder, model, loading["missing_keys"], pooled=bool(modules))
     module = SentenceEmbedding(model, modules) if modules else model.eval()
     if hasattr(config, "use_cache"):
         model.config.use_cache = False
     if hasattr(model.config, "return_dict"):
         model.config.return_dict = True
+    _check_parameters(spec, model)
     inputs = _with_vocabulary(spec.input_tensors or _inputs(folder, model), config)
     default_dims = _default_dims(inputs, folder, config)
     outputs = spec.output_tensors or derive_outputs(
@@ -86,18 +89,45 @@ def locate(spec: ModelSpec) -> Path:
         ) from exc
 
 
-def _from_pretrained(class_name: str, folder: Path, spec: ModelSpec, **options: Any) -> Any:
+def _from_pretrained(class_name: str, folder: Path, **options: Any) -> Any:
     import transformers
 
     try:
         return getattr(transformers, class_name).from_pretrained(
             folder, local_files_only=True, **options
         )
-    except (OSError, ValueError, KeyError) as exc:
+    except Exception as exc:  # OSError, ValueError, SafetensorError, ImportError, ...
         raise SourceError(
             f"source.huggingface: {class_name} cannot be loaded from {folder}: {exc}",
             "Check that the folder is complete and that transformers knows this architecture.",
         ) from exc
+
+
+def _check_weights(
+    folder: Path, model: torch.nn.Module, missing: Iterable[str], *, pooled: bool
+) -> None:
+    """Refuse what is incomplete: transformers only warns, and draws missing weights at random."""
+    # Pooling reads the token states, so embedders are often saved without BERT's own pooler.
+    absent = sorted(key for key in missing if not (pooled and key.startswith("pooler.")))
+    if absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise SourceError(
+            f"source.huggingface: {folder} holds no weights for {', '.join(absent[:3])}{more} of "
+            f"{type(model).__name__}",
+            "Save the model again with save_pretrained(), or name in config.json's architectures "
+            "the class that was saved.",
+        )
+
+
+def _check_parameters(spec: ModelSpec, model: torch.nn.Module) -> None:
+    """Refuse unknown inputs: transformers' models take any keyword, and ignore strange ones."""
+    parameters = inspect.signature(model.forward).parameters
+    strangers = [t.name for t in spec.input_tensors or () if t.name not in parameters]
+    if strangers:
+        raise SourceError(
+            f"inputs {', '.join(strangers)} are no parameters of {type(model).__name__}.forward",
+            f"It takes {', '.join(parameters)}.",
+        )
 
 
 def _architecture(config: Any, folder: Path) -> str:
@@ -118,7 +148,7 @@ def _inputs(folder: Path, model: torch.nn.Module) -> tuple[TensorSpec, ...]:
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" in parameters:
         names = ["input_ids", "attention_mask"]
-        tokenizer = _read_json(folder / "tokenizer_config.json")
+        tokenizer = read_json(folder / "tokenizer_config.json")
         if "token_type_ids" in tokenizer.get("model_input_names", ()):
             names.append("token_type_ids")
         return tuple(
@@ -127,14 +157,28 @@ def _inputs(folder: Path, model: torch.nn.Module) -> tuple[TensorSpec, ...]:
             if name in parameters
         )
     if "pixel_values" in parameters:
-        size = _read_json(folder / "preprocessor_config.json").get("size", {})
-        height = size.get("height", size.get("shortest_edge", 224))
-        width = size.get("width", size.get("shortest_edge", 224))
-        return (TensorSpec("pixel_values", DTYPES["float32"], (BATCH, 3, height, width)),)
+        height, width = _image_size(folder, model.config)
+        channels = getattr(model.config, "num_channels", 3)
+        return (TensorSpec("pixel_values", DTYPES["float32"], (BATCH, channels, height, width)),)
     raise SourceError(
         f"source.huggingface: the inputs of {type(model).__name__} cannot be derived",
         "Declare inputs and outputs in the model.yaml.",
     )
+
+
+def _image_size(folder: Path, config: Any) -> tuple[int, int]:
+    """What the model was made for; what its preprocessor leaves of an image where it is open."""
+    size: Any = getattr(config, "image_size", None)
+    if size is None:
+        preprocessor = read_json(folder / "preprocessor_config.json")
+        size = preprocessor.get("size", 224)
+        if preprocessor.get("do_center_crop") and "crop_size" in preprocessor:
+            size = preprocessor["crop_size"]
+    if isinstance(size, dict):
+        edge = size.get("shortest_edge", 224)
+        size = (size.get("height", edge), size.get("width", edge))
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
 
 
 def _with_vocabulary(inputs: tuple[TensorSpec, ...], config: Any) -> tuple[TensorSpec, ...]:
@@ -150,7 +194,8 @@ def _with_vocabulary(inputs: tuple[TensorSpec, ...], config: Any) -> tuple[Tenso
 def _default_dims(inputs: tuple[TensorSpec, ...], folder: Path, config: Any) -> dict[str, str]:
     """Sequence length from the model's own limit, for a spec that gives none."""
     limits = [
-        _read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        read_json(folder / "tokenizer_config.json").get("model_max_length"),
         getattr(config, "max_position_embeddings", None),
     ]
     known = [limit for limit in limits if isinstance(limit, int)]
@@ -161,121 +206,3 @@ def _default_dims(inputs: tuple[TensorSpec, ...], folder: Path, config: Any) -> 
 
 def _output_names(module: torch.nn.Module) -> tuple[str, ...] | None:
     return (SENTENCE_EMBEDDING,) if isinstance(module, SentenceEmbedding) else None
-
-
-class SentenceEmbedding(torch.nn.Module):
-    """A transformer followed by the modules that its modules.json lists."""
-
-    def __init__(self, transformer: torch.nn.Module, modules: list[torch.nn.Module]) -> None:
-        super().__init__()
-        self.transformer = transformer.eval()
-        self.after = torch.nn.ModuleList(modules)
-        # NamedModule matches the declared inputs with the transformer's own parameters.
-        self.__signature__ = inspect.signature(transformer.forward)
-
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **others: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """int64[batch, seq] each in; float32[batch, size] out, under ``sentence_embedding``."""
-        states = self.transformer(input_ids=input_ids, attention_mask=attention_mask, **others)
-        value = states.last_hidden_state
-        for module in self.after:
-            value = module(value, attention_mask) if isinstance(module, Pooling) else module(value)
-        return {SENTENCE_EMBEDDING: value}
-
-
-class Pooling(torch.nn.Module):
-    """Tokens -> sentence, by the modes of sentence-transformers' Pooling, concatenated."""
-
-    MODES = (
-        ("pooling_mode_cls_token", "cls"),
-        ("pooling_mode_max_tokens", "max"),
-        ("pooling_mode_mean_tokens", "mean"),
-        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
-    )
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.modes = [mode for key, mode in self.MODES if config.get(key)]
-        unknown = [
-            key
-            for key, value in config.items()
-            if key.startswith("pooling_mode_") and value is True and key not in dict(self.MODES)
-        ]
-        if unknown or not self.modes:
-            raise SourceError(
-                f"source.huggingface: unsupported pooling {', '.join(unknown) or 'mode (none)'}",
-                f"Supported are {', '.join(key for key, _ in self.MODES)}.",
-            )
-
-    def forward(self, states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """float[batch, seq, size], int64[batch, seq] -> float[batch, size * modes]."""
-        mask = attention_mask.unsqueeze(-1).to(states.dtype)
-        length = mask.sum(1).clamp(min=1e-9)
-        pooled = []
-        for mode in self.modes:
-            if mode == "cls":
-                pooled.append(states[:, 0])
-            elif mode == "max":
-                lowest = torch.finfo(states.dtype).min
-                pooled.append(states.masked_fill(mask == 0, lowest).amax(1))
-            elif mode == "mean":
-                pooled.append((states * mask).sum(1) / length)
-            else:
-                pooled.append((states * mask).sum(1) / length.sqrt())
-        return torch.cat(pooled, dim=-1)
-
-
-class Normalize(torch.nn.Module):
-    """Scale to unit length."""
-
-    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        """float[batch, size] -> the same, of L2 norm 1."""
-        return torch.nn.functional.normalize(embedding, p=2.0, dim=1)
-
-
-def _dense(folder: Path, config: dict[str, Any]) -> torch.nn.Module:
-    from safetensors.torch import load_file
-
-    linear = torch.nn.Linear(
-        config["in_features"], config["out_features"], config.get("bias", True)
-    )
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise SourceError(
-            f"source.huggingface: {folder} has no model.safetensors",
-            "Save the sentence-transformers model again with safe_serialization=True.",
-        )
-    stored = {key.removeprefix("linear."): value for key, value in load_file(weights).items()}
-    linear.load_state_dict(stored)
-    activation = str(config.get("activation_function", "torch.nn.Identity")).rpartition(".")[2]
-    return torch.nn.Sequential(linear, getattr(torch.nn, activation)())
-
-
-def _sentence_modules(folder: Path) -> list[torch.nn.Module]:
-    """The modules after the transformer; none where the model is no sentence embedder."""
-    listed = _read_json(folder / "modules.json")
-    if not listed:
-        return []
-    modules: list[torch.nn.Module] = []
-    for row in listed:
-        kind = row["type"].rpartition(".")[2]
-        config = _read_json(folder / row["path"] / "config.json")
-        if kind == "Transformer":
-            continue
-        if kind == "Pooling":
-            modules.append(Pooling(config))
-        elif kind == "Normalize":
-            modules.append(Normalize())
-        elif kind == "Dense":
-            modules.append(_dense(folder / row["path"], config))
-        else:
-            raise SourceError(
-                f"source.huggingface: {folder / 'modules.json'} lists an unsupported {row['type']}",
-                "Supported after the Transformer: Pooling, Dense, Normalize.",
-            )
-    return modules
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

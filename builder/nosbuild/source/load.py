@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, SourceError
+from nosbuild.tensors import BATCH
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import LoadedSource
@@ -27,6 +28,7 @@ def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
 
     Raises:
         SourceError: the model is missing or is not what the spec says.
+        SpecError: the tensors that the model itself tells do not go with the rest of the spec.
         HostError: the library for this kind of source is not installed.
     """
     module_name, function = LOADERS[spec.source.kind].split(":")
@@ -46,4 +48,17 @@ def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
                 "Python interface carries bfloat16 tensors",
                 "Cast inputs and outputs to float32 in the model; its weights may stay bfloat16.",
             )
-    return source, spec.with_tensors(source.inputs, source.outputs, source.default_dims)
+    spec = spec.with_tensors(source.inputs, source.outputs, source.default_dims)
+    _check_batch(spec)
+    return source, spec
+
+
+def _check_batch(spec: ModelSpec) -> None:
+    """Triton sends batches of every size up to the largest, whatever a spec says of the least."""
+    if spec.is_batched and (span := spec.dim_range(BATCH)).min != 1:
+        raise spec.error(
+            ("dims", BATCH),
+            f"{span} does not start at 1, but Triton sends batches of any size up to {span.max}",
+            f"write 1..{span.typical}..{span.max}; for a model that takes one size only, write the "
+            f"number in place of batch: float32[{span.max}, ...]",
+        )

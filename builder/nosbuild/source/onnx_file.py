@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
 
 
+_UNKNOWN_SHAPE: tuple[Dim, ...] = ("...",)
+"""Of a tensor whose rank the file leaves open; no spec can write it."""
+
+
 class OnnxSource:
     """An ONNX file as a LoadedSource: run without any graph optimisation, as the reference."""
 
@@ -67,6 +71,12 @@ def _declared(
     """The spec's tensors, checked against the file's; the file's own where the spec has none."""
     found = {value.name: _tensor(value) for value in values}
     if declared is None:
+        for tensor in found.values():
+            if tensor.shape == _UNKNOWN_SHAPE:
+                raise SourceError(
+                    f"{section}.{tensor.name}: the file does not tell its shape",
+                    f"Declare {section} in the model.yaml.",
+                )
         return tuple(found.values())
     for tensor in declared:
         if tensor.name not in found:
@@ -85,6 +95,8 @@ def _declared(
 
 
 def _check_fits(section: str, tensor: TensorSpec, found: TensorSpec) -> None:
+    if found.shape == _UNKNOWN_SHAPE and tensor.dtype == found.dtype:
+        return  # the runs before the export will show it
     fits = tensor.dtype == found.dtype and len(tensor.shape) == len(found.shape)
     if fits:
         pairs = zip(tensor.shape, found.shape, strict=True)
@@ -111,6 +123,8 @@ def _tensor(value: Any) -> TensorSpec:
             f"source.onnx: {value.name} is a tensor of {element}, which Triton cannot carry",
             "Add a Cast to a type that it can.",
         ) from None
+    if not kind.HasField("shape"):
+        return TensorSpec(value.name, dtype, _UNKNOWN_SHAPE)
     shape: list[Dim] = []
     for axis, dim in enumerate(kind.shape.dim):
         if dim.HasField("dim_value") and dim.dim_value > 0:

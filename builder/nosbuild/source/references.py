@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -20,8 +22,9 @@ def load_callable(reference: str, folder: Path, error: type[InputError] = Source
     """Import what ``file.py:name`` or ``module.path:name`` names.
 
     Files are looked up in ``folder`` and imported under a name that no package has, so that a
-    user's ``model.py`` never shadows one of ours. While importing, ``folder`` is importable, so
-    that files of one model can import each other.
+    user's ``model.py`` never shadows one of ours. While importing and in ``call``, ``folder`` is
+    importable, so that files of one model can import each other. The name may be dotted
+    (``Model.create``).
 
     Args:
         reference: as in the spec.
@@ -37,7 +40,7 @@ def load_callable(reference: str, folder: Path, error: type[InputError] = Source
             _import_remedy(exc, location),
         ) from exc
     try:
-        return getattr(module, name)
+        return attrgetter(name)(module)
     except AttributeError as exc:
         public = [key for key in vars(module) if not key.startswith("_")]
         raise error(
@@ -55,7 +58,8 @@ def call(
 ) -> Result:
     """Call the user's code; what it raises becomes ``error`` with the line that raised it."""
     try:
-        return function(**arguments)
+        with _Importable(folder):
+            return function(**arguments)
     except InputError:
         raise
     except Exception as exc:
@@ -73,7 +77,8 @@ def _import(location: str, folder: Path) -> ModuleType:
     file = folder / location
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}")
-    name = f"_nosbuild_user_{folder.name}_{file.stem}"
+    digest = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+    name = f"_nosbuild_user_{file.stem}_{digest}"  # a file has one module, no two share one
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -27,7 +27,8 @@ class SklearnSource:
         self.inputs = spec.input_tensors or (
             TensorSpec("features", DTYPES["float32"], (BATCH, int(estimator.n_features_in_))),
         )
-        if len(self.inputs) != 1 or len(self.inputs[0].shape) != 2:
+        (dtypes, ranks) = zip(*((t.dtype.name, len(t.shape)) for t in self.inputs), strict=True)
+        if dtypes != ("float32",) or ranks != (2,):
             raise SourceError(
                 "a scikit-learn model takes one input, float32[batch, features]",
                 f"Declare inputs: {{features: 'float32[batch, {estimator.n_features_in_}]'}}.",
@@ -47,20 +48,43 @@ class SklearnSource:
 
     @property
     def classifies(self) -> bool:
-        """True for classifiers, whose probabilities skl2onnx would wrap in a ZipMap."""
+        """True for estimators that predict one of a set of labels."""
         return hasattr(self.estimator, "classes_")
+
+    @property
+    def has_probabilities(self) -> bool:
+        """True for classifiers that tell them; skl2onnx would wrap them in a ZipMap."""
+        return self.classifies and hasattr(self.estimator, "predict_proba")
 
     def _natural_outputs(self) -> tuple[TensorSpec, ...]:
         if self.classifies:
             classes = self.estimator.classes_
-            label = TensorSpec("label", dtype_from_numpy(classes.dtype), (BATCH,))
+            if isinstance(classes, list):
+                raise SourceError(
+                    f"{type(self.estimator).__name__} predicts {len(classes)} labels at once",
+                    "Build one model for each label.",
+                )
+            if classes.dtype.kind == "f":
+                raise SourceError(
+                    f"{type(self.estimator).__name__} was fitted on {classes.dtype} labels",
+                    "Fit it on integers or strings; ONNX classifiers answer nothing else.",
+                )
+            # ONNX classifiers answer int64 or strings, whatever integers they were fitted on.
+            words = dtype_from_numpy(classes.dtype).name == "string"
+            label = TensorSpec("label", DTYPES["string" if words else "int64"], (BATCH,))
             scores = TensorSpec("probabilities", DTYPES["float32"], (BATCH, len(classes)))
-            return (label, scores) if hasattr(self.estimator, "predict_proba") else (label,)
-        if hasattr(self.estimator, "predict"):
-            return (TensorSpec("prediction", DTYPES["float32"], (BATCH, 1)),)
-        features = int(self.estimator.n_features_in_)
-        width = self.estimator.transform(np.zeros((1, features))).shape[1]
-        return (TensorSpec("transformed", DTYPES["float32"], (BATCH, int(width))),)
+            return (label, scores) if self.has_probabilities else (label,)
+        method = "predict" if hasattr(self.estimator, "predict") else "transform"
+        zeros = np.zeros((1, int(self.estimator.n_features_in_)), np.float32)
+        result = np.asarray(getattr(self.estimator, method)(zeros))
+        if result.dtype.kind != "f":
+            raise SourceError(
+                f"{type(self.estimator).__name__}.{method} gives {result.dtype}",
+                "Supported are classifiers, regressors and transformers to floats.",
+            )
+        width = result.shape[1] if result.ndim == 2 else 1
+        name = "prediction" if method == "predict" else "transformed"
+        return (TensorSpec(name, DTYPES["float32"], (BATCH, width)),)
 
     def _method(self, tensor: TensorSpec, natural: tuple[TensorSpec, ...], declared: bool) -> str:
         """``predict``, ``predict_proba`` or ``transform``: the one whose result fits ``tensor``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +50,14 @@ def keyword_names(module: torch.nn.Module, names: list[str]) -> tuple[str, ...]:
         SourceError: ``forward`` can take them neither way, or only some names fit.
     """
     parameters = inspect.signature(module.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return tuple(names)
-    named = [
-        parameter
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
+    kinds = {parameter.kind for parameter in parameters}
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     known = {parameter.name for parameter in named}
     required = [parameter.name for parameter in named if parameter.default is parameter.empty]
     signature = f"{type(module).__name__}.forward({', '.join(p.name for p in parameters)})"
+    if inspect.Parameter.VAR_KEYWORD in kinds and set(required) <= set(names):
+        return tuple(names)
     if set(names) <= known:
         missing = [name for name in required if name not in names]
         if missing:
@@ -73,8 +72,10 @@ def keyword_names(module: torch.nn.Module, names: list[str]) -> tuple[str, ...]:
             f"inputs {', '.join(strangers)} are no parameters of {signature}",
             "Give every input its parameter's name (or none of them, to pass all by position).",
         )
-    has_varargs = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
-    if not has_varargs and not len(required) <= len(names) <= len(named):
+    least = sum(parameter.default is parameter.empty for parameter in by_position)
+    most = math.inf if inspect.Parameter.VAR_POSITIONAL in kinds else len(by_position)
+    keyword_only = set(required) - {parameter.name for parameter in by_position}
+    if keyword_only or not least <= len(names) <= most:
         raise SourceError(
             f"the spec declares {len(names)} inputs ({', '.join(names)}), but {signature}",
             "Declare one input for each parameter of forward.",
@@ -90,14 +91,14 @@ def pick_outputs(result: Any, names: Sequence[str]) -> tuple[torch.Tensor, ...]:
     """
     if isinstance(result, torch.Tensor):
         values: list[Any] = [result]
-    elif isinstance(result, Mapping):
-        missing = [name for name in names if name not in result]
+    elif isinstance(fields := _fields(result, names), Mapping):
+        missing = [name for name in names if name not in fields]
         if missing:
             raise SourceError(
-                f"the model returned {', '.join(map(str, result))}, not {', '.join(missing)}",
+                f"the model returned {', '.join(map(str, fields))}, not {', '.join(missing)}",
                 "Declare outputs under the names that the model returns.",
             )
-        values = [result[name] for name in names]
+        values = [fields[name] for name in names]
     elif isinstance(result, (tuple, list)):
         values = list(result)
     else:
@@ -118,6 +119,13 @@ def pick_outputs(result: Any, names: Sequence[str]) -> tuple[torch.Tensor, ...]:
                 "Return tensors only; wrap the model in a module that picks them.",
             )
     return tuple(values)
+
+
+def _fields(result: Any, names: Sequence[str]) -> Any:
+    """A NamedTuple with the declared names as a mapping: its order need not be the spec's."""
+    if set(names) <= set(getattr(result, "_fields", ())):
+        return result._asdict()
+    return result
 
 
 class TorchSource:
@@ -150,13 +158,13 @@ class TorchSource:
 
     def run_precise(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
         """Evaluate a float64 copy; None where the module insists on float32."""
-        if self._precise is None:
-            self._precise = copy.deepcopy(self.module).double()
         doubles = tuple(t.double() if t.is_floating_point() else t for t in self.tensors(inputs))
         try:
+            if self._precise is None:
+                self._precise = copy.deepcopy(self.module).double()
             with torch.no_grad():
                 return self._named(self._precise(*doubles))
-        except RuntimeError as exc:
+        except (RuntimeError, TypeError, ValueError, AssertionError) as exc:
             print(f"no float64 run: {exc}")  # noqa: T201 - goes to the step's log
             return None
 
@@ -190,4 +198,10 @@ def load(spec: ModelSpec) -> TorchSource:
             "Return the module itself, with its weights loaded.",
         )
     assert spec.input_tensors is not None and spec.output_tensors is not None
+    for tensor in (*spec.input_tensors, *spec.output_tensors):
+        if tensor.dtype.name == "string":
+            raise SourceError(
+                f"{tensor.name} is {tensor.declaration}, but torch has no strings",
+                "Declare the numbers that the module takes and gives, e.g. int64[batch, seq].",
+            )
     return TorchSource(module, spec.input_tensors, spec.output_tensors)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nosbuild.errors import InputError
+from nosbuild.errors import InputError, Refused
 from nosbuild.source.references import call, load_callable
-from nosbuild.verify.metrics import Bar, bars_to_check, metric
+from nosbuild.tensors import is_batched
+from nosbuild.verify.metrics import SHARES, Bar, bars_to_check, metric
 from nosbuild.verify.proof import Finding
 
 if TYPE_CHECKING:
@@ -20,17 +22,26 @@ if TYPE_CHECKING:
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
+@dataclass(frozen=True)
+class _Share:
+    value: float
+    size: int
+    sample: int
+
+
 class Comparison:
     """Collects the worst value of every bar over all comparisons added to it."""
 
     def __init__(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> None:
         self.folder: Path = spec.folder
+        self.batched = is_batched(outputs)
         self.bars: dict[str, dict[str, float]] = {}
         self.checks: list[tuple[str, Bar]] = []
         for tensor in outputs:
             bars = spec.quality.bars_for(tensor.name, tensor.dtype)
             self.bars[tensor.name] = bars
             for bar in bars_to_check(bars, is_float=tensor.dtype.is_float):
+                _check_has_rows(bar, tensor)
                 self.checks.append((tensor.name, bar))
         self.custom: dict[str, Metric] = {
             bar.metric: load_callable(bar.metric, self.folder, InputError)
@@ -38,6 +49,7 @@ class Comparison:
             if ":" in bar.metric
         }
         self._worst: dict[tuple[str, Bar], tuple[float, int, int]] = {}
+        self._shares: dict[tuple[str, Bar, int], list[_Share]] = {}
 
     def add(
         self,
@@ -51,15 +63,45 @@ class Comparison:
             candidate: the variant's outputs.
             reference: the source's outputs for the same inputs.
             indices: the samples of the rows.
+
+        Raises:
+            Refused: the shapes differ, so that nothing can be compared.
         """
         for output, bar in self.checks:
-            value = self._measure(bar, output, candidate[output], reference[output])
-            key = (output, bar)
-            if key not in self._worst or _worse(bar, value, self._worst[key][0]):
-                self._worst[key] = (value, len(indices), indices[0])
+            ours, theirs = candidate[output], reference[output]
+            if ours.shape != theirs.shape:
+                raise Refused(
+                    f"{output} has shape {list(ours.shape)} for sample {indices[0]} in a batch of "
+                    f"{len(indices)}, the source gives {list(theirs.shape)}",
+                    "Sizes that depend on values, or on the other rows of a batch, cannot be "
+                    "served in batches: declare the tensors without the batch axis.",
+                )
+            if not self.batched:
+                ours, theirs = ours[None], theirs[None]
+            value = self._measure(bar, output, ours, theirs)
+            if bar.metric in SHARES:
+                shares = self._shares.setdefault((output, bar, len(indices)), [])
+                shares.append(_Share(value, theirs.size, indices[0]))
+            else:
+                self._keep(output, bar, value, len(indices), indices[0])
+
+    def _keep(self, output: str, bar: Bar, value: float, batch: int, sample: int) -> None:
+        key = (output, bar)
+        if key not in self._worst or _worse(bar, value, self._worst[key][0]):
+            self._worst[key] = (value, batch, sample)
+
+    def _settle_shares(self) -> None:
+        """One share over all runs of a batch size; the sample shown is the worst of them."""
+        for (output, bar, batch), shares in self._shares.items():
+            total = sum(share.size for share in shares)
+            value = sum(share.value * share.size for share in shares) / total if total else 1.0
+            sample = min(shares, key=lambda share: share.value).sample
+            self._keep(output, bar, value, batch, sample)
+        self._shares.clear()
 
     def findings(self, noise: Comparison | None = None) -> tuple[Finding, ...]:
         """The worst of every bar; ``noise`` holds the source compared with itself."""
+        self._settle_shares()
         found = []
         for (output, bar), (value, batch, sample) in self._worst.items():
             own = noise.worst(output, bar) if noise else None
@@ -79,6 +121,7 @@ class Comparison:
 
     def worst(self, output: str, bar: Bar) -> float | None:
         """The worst value so far; None where nothing was compared."""
+        self._settle_shares()
         found = self._worst.get((output, bar))
         return found[0] if found else None
 
@@ -107,6 +150,15 @@ class Comparison:
                 )
             return value
         return metric(bar.metric, candidate, reference, self.bars[output])
+
+
+def _check_has_rows(bar: Bar, tensor: TensorSpec) -> None:
+    if bar.metric == "top1_agreement" and not tensor.item_shape:
+        raise InputError(
+            f"quality: top1_agreement says nothing about {tensor.name}: {tensor.declaration}, "
+            "one number an item",
+            f"Set another bar for it: quality: {{{tensor.name}: {{relative: 1e-3}}}}.",
+        )
 
 
 def _worse(bar: Bar, value: float, than: float) -> bool:

@@ -1,13 +1,15 @@
 """Reference and candidate arrays go in; error metrics come out, per output.
 
-Every metric takes the worst item of a batch, never the mean: one wrong answer among many right
-ones must show.
+Every metric but the two shares takes the worst item, never the mean: one wrong answer among many
+right ones must show. A NaN in the candidate never keeps to a bar.
 
 - ``cosine``: of an item and its reference, both flattened; 1 where both are all zero.
 - ``top1_agreement``: share of rows (last axis) whose largest element stands at the same place.
 - ``agreement``: share of equal elements.
+
+  Both are counted over all samples, at each batch size by itself: 0.99 lets one row in 100 differ.
 - ``max_abs``, ``p999_abs``: largest, and 99.9th percentile of, ``|candidate - reference|``.
-- ``relative``: ``max_abs`` over the largest ``|reference|`` of the whole output (its scale).
+- ``relative``: ``max_abs`` over the largest finite ``|reference|`` of the output (its scale).
 - ``excess``: largest ``|c - r| - (atol + rtol * |r|)``; positive where numpy.allclose says no.
 """
 
@@ -40,24 +42,35 @@ class Bar:
 
 
 ERRORS = frozenset({"max_abs", "p999_abs", "relative", "excess"})
+SHARES = frozenset({"top1_agreement", "agreement"})
+"""Metrics that are a mean by nature: a share of rows or elements."""
 
 
 def cosine(candidate: np.ndarray, reference: np.ndarray) -> float:
     """Worst cosine similarity of any item (axis 0) with its reference."""
-    a = candidate.reshape(len(candidate), -1).astype(np.float64)
-    b = reference.reshape(len(reference), -1).astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    both_zero = (np.abs(a).max(1, initial=0) == 0) & (np.abs(b).max(1, initial=0) == 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.where(both_zero, 1.0, np.where(norms > 0, (a * b).sum(1) / norms, 0.0))
-    return float(values.min(initial=1.0))
+    if reference.size == 0:
+        return 1.0
+    a, b = _directions(candidate), _directions(reference)
+    both_zero = ~a.any(1) & ~b.any(1)
+    return float(np.where(both_zero, 1.0, (a * b).sum(1)).min(initial=1.0))
+
+
+def _directions(array: np.ndarray) -> np.ndarray:
+    """Items as rows of length 1; zero rows stay zero, rows that are not finite become NaN."""
+    rows = array.reshape(len(array), -1).astype(np.float64)
+    largest = np.abs(rows).max(1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # scaled, so that no square over- or underflows
+        rows = rows / np.where(largest == 0, 1.0, largest)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms == 0, 1.0, norms))
 
 
 def top1_agreement(candidate: np.ndarray, reference: np.ndarray) -> float:
     """Share of rows whose argmax over the last axis agrees."""
     if reference.size == 0:
         return 1.0
-    return float((candidate.argmax(-1) == reference.argmax(-1)).mean())
+    same = candidate.argmax(-1) == reference.argmax(-1)
+    return float((same & ~np.isnan(candidate).any(-1)).mean())  # argmax takes NaN for the largest
 
 
 def agreement(candidate: np.ndarray, reference: np.ndarray) -> float:
@@ -90,12 +103,18 @@ def metric(
     if name == "p999_abs":
         return float(np.quantile(errors, 0.999))
     if name == "relative":
-        scale = float(np.abs(reference.astype(np.float64)).max())
+        scale = finite_scale(reference)
         return float(errors.max()) / scale if scale > 0 else float(errors.max())
     if name == "excess":
-        allowed = bars.get("atol", 0.0) + bars.get("rtol", 0.0) * np.abs(reference)
-        return float((errors - allowed).max())
+        size = np.abs(np.where(np.isfinite(reference), reference, 0)).astype(np.float64)
+        return float((errors - (bars.get("atol", 0.0) + bars.get("rtol", 0.0) * size)).max())
     raise KeyError(name)
+
+
+def finite_scale(array: np.ndarray) -> float:
+    """Largest finite absolute value; 0 where there is none. An infinite scale excuses anything."""
+    sizes = np.abs(array.astype(np.float64))
+    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
 
 
 def bars_to_check(bars: dict[str, float], *, is_float: bool) -> list[Bar]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nosbuild.errors import InputError, SampleError
+from nosbuild.errors import InputError, Refused, SampleError
 from nosbuild.source.load import load_source
 from nosbuild.store.hashing import sha256_of_files
 from nosbuild.tensors import is_batched
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.golden import GOLDEN_ITEMS, write_golden
+from nosbuild.verify.metrics import finite_scale
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.runners import OnnxRuntimeRunner
 from nosbuild.verify.samples import Batch, Samples, batches, join, load_samples
@@ -40,6 +42,7 @@ def prove(spec: ModelSpec, artifact: Path, variant: str, out: Path) -> Proof:
 
     Raises:
         SampleError, SourceError: the samples or the source do not fit the spec.
+        Refused: the variant cannot run a sample, or answers in another shape.
     """
     source, spec = load_source(spec)
     samples = load_samples(spec, source.inputs)
@@ -55,14 +58,15 @@ def prove(spec: ModelSpec, artifact: Path, variant: str, out: Path) -> Proof:
     own_rows = Comparison(spec, source.outputs)
     for index in range(len(samples.items)):
         inputs = _inputs(samples, index, batched)
-        comparison.add(runner.run(inputs), references[index], [index])
+        comparison.add(_run_variant(runner, inputs, [index]), references[index], [index])
         if index < NOISE_ITEMS:
             precise = source.run_precise(inputs)
             if precise is not None:
                 noise.add(precise, references[index], [index])
     for size in sizes[1:]:
         for batch in batches(samples.items, size, every_shape=size != sizes[-1]):
-            comparison.add(runner.run(batch.inputs), _stack(references, batch), batch.indices)
+            answers = _run_variant(runner, batch.inputs, batch.indices)
+            comparison.add(answers, _stack(references, batch), batch.indices)
         batch = next(batches(samples.items, size, every_shape=False))
         together, alone = source.run(batch.inputs), _stack(references, batch)
         own_rows.add(together, alone, batch.indices)
@@ -109,15 +113,38 @@ def _run_source(source: LoadedSource, samples: Samples, index: int, batched: boo
         ) from exc
 
 
+def _run_variant(runner: OnnxRuntimeRunner, inputs: Arrays, indices: Sequence[int]) -> Arrays:
+    try:
+        return runner.run(inputs)
+    except Exception as exc:
+        raise Refused(
+            f"the variant cannot run sample {indices[0]} in a batch of {len(indices)}, "
+            f"which the source can: {' '.join(str(exc).split())[:400]}",
+            "Look for Python control flow on sizes or values in the model: an export holds only "
+            "the path that its example took.",
+        ) from exc
+
+
 def _item(arrays: Arrays, batched: bool) -> Arrays:
-    return {name: array[0] for name, array in arrays.items()} if batched else arrays
+    if not batched:
+        return arrays
+    return {name: array[0, ...] for name, array in arrays.items()}  # 0-d arrays stay arrays
 
 
 def _stack(references: list[Arrays], batch: Batch) -> Arrays:
-    first = references[batch.indices[0]]
-    return {
-        name: np.concatenate([references[index][name] for index in batch.indices]) for name in first
-    }
+    stacked: Arrays = {}
+    for name, first in references[batch.indices[0]].items():
+        rows = [references[index][name] for index in batch.indices]
+        strange = next((row for row in rows if row.shape != first.shape), None)
+        if strange is not None:
+            raise Refused(
+                f"the source gives {name} in shape {list(first.shape)} for one sample and "
+                f"{list(strange.shape)} for another with inputs of one shape",
+                "Sizes that depend on values cannot be served in batches: declare the tensors "
+                "without the batch axis, or pad them in the model.",
+            )
+        stacked[name] = np.concatenate(rows)
+    return stacked
 
 
 def _not_finite(references: list[Arrays], outputs: tuple[TensorSpec, ...]) -> list[str]:
@@ -176,7 +203,7 @@ def _changed(first: Arrays, second: Arrays) -> bool:
             if not np.array_equal(a, b):
                 return True
             continue
-        scale = float(np.nanmax(np.abs(a), initial=0.0)) or 1.0
+        scale = finite_scale(a) or 1.0
         if not np.allclose(a, b, rtol=0, atol=STATE_TOLERANCE * scale, equal_nan=True):
             return True
     return False

@@ -84,7 +84,7 @@ def _checked(
     checked: Item = {}
     sizes: dict[str, int] = {}
     for tensor in inputs:
-        array = np.asarray(item[tensor.name])
+        array = _as_array(item[tensor.name], tensor, where)
         checked[tensor.name] = _cast(array, tensor, where)
         problem = tensor.mismatch(array.shape, item=True)
         if problem:
@@ -116,11 +116,22 @@ def _check_size(
         )
 
 
+def _as_array(value: Any, tensor: TensorSpec, where: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as exc:
+        raise SampleError(
+            f"{where}: {tensor.name} is a {type(value).__name__} that is no array: {exc}",
+            f"Yield a numpy array of shape {list(tensor.item_shape)}.",
+        ) from exc
+
+
 def _cast(array: np.ndarray, tensor: TensorSpec, where: str) -> np.ndarray:
     if tensor.dtype.name == "string":
-        if array.dtype.kind not in "OU":
+        strangers = [type(value).__name__ for value in array.flat if not isinstance(value, str)]
+        if strangers:
             raise SampleError(
-                f"{where}: {tensor.name} is {array.dtype}, declared is string",
+                f"{where}: {tensor.name} holds {strangers[0]}, declared is string",
                 "Yield Python strings, or an array of them.",
             )
         return array.astype(object)
@@ -141,7 +152,7 @@ def _random_items(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Iterator[Ite
             yield drawn
             continue
         for row in range(count):
-            yield {name: array[row] for name, array in drawn.items()}
+            yield {name: array[row, ...] for name, array in drawn.items()}
 
 
 def batches(items: Sequence[Item], size: int, *, every_shape: bool) -> Iterator[Batch]:
