@@ -1,0 +1,244 @@
+"""Whole builds of a small model, judged by what stands in the repository afterwards."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import psutil
+import pytest
+from linear import MODEL, write_linear
+
+from nosbuild.errors import HostError, Refused, SampleError, SpecError
+from nosbuild.repository.check import check_repository
+from nosbuild.steps import build
+
+
+def cached(result):
+    return {outcome.step: outcome.cached for outcome in result.steps}
+
+
+def reasons(result):
+    return {outcome.step: outcome.why for outcome in result.steps}
+
+
+def answer(result):
+    session = onnxruntime.InferenceSession(result.folder / str(result.version) / "model.onnx")
+    return session.run(None, {"x": np.eye(4, dtype=np.float32)[1:2]})[0].item()
+
+
+def state(folder):
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in folder.rglob("*")
+    }
+
+
+def test_a_build_publishes_a_proven_model(built):
+    assert (built.version, built.is_new, built.variant) == (1, True, "onnx-fp32")
+    assert built.proof.passed
+    assert built.items_per_second > 0
+    assert answer(built) == pytest.approx(1.0)
+    assert check_repository(built.folder.parent) == []
+    assert cached(built) == {"export": False, "prove": False, "measure": False, "publish": False}
+
+
+def test_nothing_is_written_where_nothing_changed(built):
+    before = state(built.folder.parent)
+    again = build(built.folder)
+    assert all(cached(again).values())
+    assert not again.is_new
+    assert state(built.folder.parent) == before
+
+
+def test_a_copy_elsewhere_in_another_repository(built, tmp_path):
+    other = build(built.folder, tmp_path / "new" / "repository")
+    assert (other.version, other.is_new) == (1, True)
+    assert cached(other) == {"export": True, "prove": True, "measure": True, "publish": False}
+    assert not (other.folder / "model.yaml").exists()
+    assert check_repository(tmp_path / "new" / "repository") == []
+
+
+def test_weights_that_changed_are_built_again(repository):
+    """One file is opened by Python, one by another process: no event tells of that."""
+    native = "subprocess.check_output(['cat', str(Path(__file__).with_name('scale.bin'))])"
+    model = "import subprocess\n" + MODEL.replace(
+        "    corners =", f"    weights = weights * np.frombuffer({native})\n    corners ="
+    )
+    folder = write_linear(repository / "linear", model=model)
+    (folder / "scale.bin").write_bytes(np.float64(1).tobytes())
+    assert answer(build(folder)) == pytest.approx(1.0)
+
+    np.save(folder / "weights.npy", np.arange(4.0) * 10)
+    again = build(folder)
+    assert reasons(again)["export"] == f"{folder / 'weights.npy'} has changed"
+    assert (again.version, answer(again)) == (2, pytest.approx(10.0))
+
+    (folder / "scale.bin").write_bytes(np.float64(3).tobytes())
+    again = build(folder)
+    assert reasons(again)["export"] == f"{folder / 'scale.bin'} has changed"
+    assert (again.version, answer(again)) == (3, pytest.approx(30.0))
+
+
+def test_settings_alone_run_no_step_again(repository, built):
+    folder = repository / "linear"
+    shutil.copytree(built.folder, folder)
+    build(folder)  # under its new path
+    with (folder / "model.yaml").open("a") as file:
+        file.write("batching: {max_delay_us: 9}\n")
+    again = build(folder)
+    assert cached(again) == {"export": True, "prove": True, "measure": True, "publish": False}
+    assert again.is_new
+
+
+def test_a_failed_proof_leaves_what_was_published(repository, built):
+    shutil.copytree(built.folder, repository / "linear")
+    before = state(repository)
+    with (repository / "linear/model.yaml").open("a") as file:
+        file.write("quality: {y: {relative: 1e-30}}\n")
+    with pytest.raises(Refused, match="not proven, and not published") as caught:
+        build(repository / "linear")
+    assert "relative <= 1e-30" in caught.value.message
+    after = state(repository)
+    assert {n for n in after if after[n] != before.get(n)} == {"linear/model.yaml"}
+
+
+def test_code_that_raises_leaves_what_was_published(repository, built):
+    shutil.copytree(built.folder, repository / "linear")
+    (repository / "linear/samples.py").write_text("def rows():\n    raise KeyError('no data')\n")
+    with (repository / "linear/model.yaml").open("a") as file:
+        file.write('samples: "samples.py:rows"\n')
+    before = state(repository)
+    with pytest.raises(SampleError, match=r"KeyError: 'no data' \(samples\.py:2\)"):
+        build(repository / "linear")
+    assert state(repository) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "was killed (out of memory?)"),
+        ("import os; os.abort()", "crashed (SIGABRT)"),
+        ("import os; print('a last word'); os._exit(7)", "ended with exit code 7 and no result"),
+        ("while True: pass", "did not end within 4 s"),
+    ],
+)
+def test_a_step_that_dies_is_a_refusal_with_a_reason(repository, body, message):
+    folder = write_linear(repository / "linear", model=f"def fit():\n    {body}\n")
+    with pytest.raises(Refused) as caught:
+        build(folder, step_timeout=4)
+    assert message in caught.value.message
+    assert "linear-export.log" in caught.value.message
+    if "last word" in body:
+        assert "a last word" in caught.value.message
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model.py",
+        "model.yaml",
+        "weights.npy",
+    ]
+
+
+def test_processes_that_a_step_leaves_are_ended(repository):
+    body = "import subprocess; subprocess.Popen(['sleep', '7654.3']); raise ValueError('end')"
+    folder = write_linear(repository / "linear", model=f"def fit():\n    {body}\n")
+    with pytest.raises(Exception, match="ValueError: end"):
+        build(folder)
+    assert not sleeping("7654.3")
+
+
+def test_settings_are_checked_before_anything_runs(repository):
+    folder = write_linear(repository / "linear", more="raw: {unheard_of: 1}\n")
+    with pytest.raises(SpecError, match="unheard_of"):
+        build(folder)
+
+
+def _build(folder, gate, results):
+    gate.wait()
+    result = build(folder)
+    results.put((result.version, result.is_new))
+
+
+def test_two_builds_at_the_same_time_make_one_version(repository):
+    folder = write_linear(repository / "linear", more="description: built twice\n")
+    context = multiprocessing.get_context("spawn")
+    gate, results = context.Barrier(2), context.Queue()
+    builds = [context.Process(target=_build, args=(folder, gate, results)) for _ in range(2)]
+    for process in builds:
+        process.start()
+    for process in builds:
+        process.join()
+    assert [process.exitcode for process in builds] == [0, 0]
+    assert sorted(results.get() for _ in builds) == [(1, False), (1, True)]
+    assert check_repository(repository) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_cache_on_a_full_disk(built, small_disk, tmp_path, monkeypatch):
+    monkeypatch.setenv("NOSBUILD_CACHE", str(small_disk / "cache"))
+    (small_disk / "filler").write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 16384))
+    before = state(built.folder)
+    with pytest.raises(HostError, match="full") as caught:
+        build(built.folder)
+    assert "Free some space" in caught.value.remedy
+    assert state(built.folder) == before
+
+
+def test_a_cache_that_cannot_be_written(built, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(HostError, match=r"build cache .* cannot be written") as caught:
+        build(built.folder)
+    assert "NOSBUILD_CACHE" in caught.value.remedy
+
+
+SLOW = "def fit():\n    import time\n    open('{flag}', 'w').close()\n    time.sleep(600.25)\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_an_interrupted_build_leaves_nothing(repository, tmp_path, number, code):
+    flag = tmp_path / "running"
+    folder = write_linear(repository / "linear", model=SLOW.format(flag=flag))
+    before = state(repository)
+    command = Path(sys.executable).with_name("nosbuild")
+    running = subprocess.Popen(
+        [command, "build", str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not flag.exists():
+        assert running.poll() is None, running.stderr.read()
+        time.sleep(0.05)
+    (child,) = psutil.Process(running.pid).children()
+    os.kill(running.pid, number)
+    errors = running.communicate()[1]
+    assert running.returncode == code
+    assert "Traceback" not in errors
+    psutil.wait_procs([child])
+    assert state(repository) == before
+
+
+def sleeping(seconds):
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if process.info["cmdline"] == ["sleep", seconds]
+    ]
