@@ -1,0 +1,185 @@
+"""What the shell sees: an exit code, and one clear message without a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+SIGMOID = 'source: {onnx: "onnxruntime:datasets/sigmoid.onnx"}\n'
+FIT = """
+import numpy as np
+from sklearn.linear_model import LinearRegression
+
+def fit():
+    return LinearRegression().fit(np.eye(2), np.ones(2))
+"""
+LINEAR = 'source: {sklearn: "code.py:fit"}\ndims: {batch: 1}\ninstances: {count: 1, threads: 1}\n'
+
+
+def test_version_and_help(nosbuild):
+    assert nosbuild("--version").out.startswith("nosbuild 0.")
+    shown = nosbuild("--help")
+    assert shown.code == 0
+    for command in ("new", "build", "check", "hub", "serve", "ls", "status", "run", "doctor"):
+        assert command in shown.out
+    assert "Exit codes: 0 done, 2 usage, 3 bad input" in shown.out
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['nosbuild', '--help']\n"
+        "from nosbuild.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    loaded = set(done.stderr.split())
+    assert "nosbuild.cli.build" in loaded
+    heavy = {
+        "numpy", "onnx", "onnxruntime", "torch", "sklearn", "transformers", "tritonclient",
+        "pydantic", "yaml", "google.protobuf", "nosclient", "psutil", "onnx_ir", "filelock",
+    }  # fmt: skip
+    assert not heavy & loaded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["buidl"],
+        ["build"],
+        ["build", "m", "--frehs"],
+        ["build", "m", "--step-timeout", "soon"],
+        ["build", "m", "--step-timeout", "0"],
+        ["run", "m"],
+        ["run", "m", "--random", "--input", "x.json"],
+        ["run", "m", "--random", "--batch", "0"],
+    ],
+)
+def test_usage(nosbuild, arguments):
+    assert "Usage: nosbuild" in nosbuild(*arguments).failed(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["build", "absent"], ["absent: there is no such file or folder", "nosbuild new absent"]),
+        (["build", "hub:minilmm"], ["hub:minilmm: the gallery has no such model", "minilm?"]),
+        (["check"], ["model_repository does not exist", "nosbuild new"]),
+        (["check", "."], ["holds no model"]),
+        (["ls"], ["model_repository does not exist"]),
+        (["serve"], ["model_repository does not exist"]),
+        (["new", "m", "--from", "pytorch"], ["unknown kind of source 'pytorch'", "torch"]),
+    ],
+)
+def test_bad_input(nosbuild, arguments, parts):
+    message = nosbuild(*arguments).failed(3)
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    "arguments", [["build", "hub:minilmm"], ["check"], ["ls"], ["status", "--url", "127.0.0.1:9"]]
+)
+def test_errors_are_json_where_json_was_asked_for(nosbuild, arguments):
+    done = nosbuild(*arguments, "--json")
+    error = done.json["error"]
+    assert set(error) == {"type", "message", "remedy", "exit_code"}
+    assert error["exit_code"] == done.code
+    assert error["message"]
+    assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "code", "parts"),
+    [
+        ("source: {onnx: gone.onnx}\n", {}, 3, ["gone.onnx"]),
+        ("sorce: {onnx: x}\n", {}, 3, ["model.yaml:2: sorce: unknown key", "source"]),
+        ("source: [\n", {}, 3, ["model.yaml:"]),
+        (LINEAR, {"code": "def fit(): return 5\n"}, 3, ["returned a int", "Return the fitted"]),
+        (
+            LINEAR,
+            {"code": "def fit():\n    1 / 0\n"},
+            3,
+            ["raised ZeroDivisionError", "(code.py:2)"],
+        ),
+        (
+            LINEAR,
+            {"code": "def fit():\n    import os\n    os.abort()\n"},
+            4,
+            ["crashed (SIGABRT)", "log"],
+        ),
+        (
+            SIGMOID + "build_requirements: ['not-there-at-all==1.0', 'numpy>=1']\n",
+            {},
+            5,
+            ["not installed: not-there-at-all==1.0", "pip install --no-deps not-there-at-all==1.0"],
+        ),
+    ],
+)
+def test_models_that_cannot_be_built(nosbuild, model, text, files, code, parts):
+    folder = model("m", text, **files)
+    before = sorted(folder.iterdir())
+    done = nosbuild("build", folder, "--json")
+    message = done.failed(code)
+    assert all(part in message for part in parts), message
+    assert sorted(folder.iterdir()) == before
+    (failed,) = done.json["failed"]
+    assert failed["exit_code"] == code
+    assert failed["message"] in message
+
+
+def test_a_server_that_is_not_there(nosbuild):
+    message = nosbuild("status", "--url", "127.0.0.1:9").failed(5)
+    assert "127.0.0.1:9" in message
+
+
+def test_no_service_here(nosbuild):
+    message = nosbuild("run", "m", "--random").failed(5)
+    assert "no service runs on this machine" in message
+    assert "nosbuild serve" in message
+
+
+def test_one_bad_model_does_not_stop_the_others(nosbuild, model, tmp_path):
+    model("a_bad", LINEAR, code="def fit(): return 5\n")
+    model("good", LINEAR + "description: '[/] [red]'\n", code=FIT)
+    model("worse", SIGMOID + "build_requirements: ['not-there-at-all']\n")
+    done = nosbuild("build", "model_repository")
+    assert done.code == 3  # of the first that failed
+    assert "Traceback" not in done.err
+    assert (tmp_path / "model_repository/good/1/model.onnx").is_file()
+    assert not (tmp_path / "model_repository/a_bad/config.pbtxt").exists()
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.split()}
+    assert "failed" in rows["a_bad"]
+    assert "published" in rows["good"]
+    assert "failed" in rows["worse"]
+
+    again = nosbuild("build", "model_repository", "--json")
+    assert again.code == 3
+    assert [(row["name"], row["is_new"]) for row in again.json["built"]] == [("good", False)]
+    failed = [(row["name"], row["exit_code"]) for row in again.json["failed"]]
+    assert failed == [("a_bad", 3), ("worse", 5)]
+
+    listed = nosbuild("ls")
+    assert "[/] [red]" in listed.out
+    assert listed.out.count("not built") == 2
+    rows = {row["name"]: row for row in nosbuild("ls", "--json").json}
+    assert rows["good"]["version"] == 1
+    assert rows["a_bad"]["version"] == 0
+
+
+def test_a_model_that_is_not_proven(nosbuild, model):
+    folder = model("m", LINEAR + "quality: {prediction: {relative: 1e-30}}\n", code=FIT + RANDOM)
+    message = nosbuild("build", folder).failed(4)
+    assert "is not proven, and not published" in message
+    assert "relative <= 1e-30" in message
+    assert not (folder / "config.pbtxt").exists()
+
+
+RANDOM = """
+
+exact = fit
+
+def fit():
+    estimator = exact()
+    estimator.coef_ = np.array([1 / 3, 1 / 7])
+    return estimator
+"""
