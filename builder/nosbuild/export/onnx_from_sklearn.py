@@ -9,6 +9,7 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 
 from nosbuild.errors import ExportError
+from nosbuild.export.portable import ML_OPSET, OPSET
 
 if TYPE_CHECKING:
     from nosbuild.source.sklearn_estimator import SklearnSource
@@ -29,6 +30,7 @@ def export(source: SklearnSource, spec: ModelSpec) -> onnx_ir.Model:
             source.estimator,
             initial_types=[("nosbuild_input_0", FloatTensorType([None, features.shape[1]]))],
             options=options,
+            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         )
     except Exception as exc:  # its converters raise whatever they meet, NameError too
         raise ExportError(

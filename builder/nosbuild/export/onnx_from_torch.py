@@ -10,6 +10,7 @@ import torch
 from nosbuild.errors import ExportError
 from nosbuild.export.check import FROZEN
 from nosbuild.export.naming import placeholder_names
+from nosbuild.export.portable import OPSET
 from nosbuild.source.random_inputs import random_inputs
 from nosbuild.source.sizes import example_sizes
 
@@ -38,6 +39,7 @@ def export(source: TorchSource, spec: ModelSpec) -> onnx_ir.Model:
             source.module,
             source.tensors(arrays),
             dynamo=True,
+            opset_version=OPSET,
             input_names=inputs,
             output_names=outputs,
             # One tuple within: the module takes its tensors as *args, which is one parameter.

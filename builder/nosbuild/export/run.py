@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nosbuild.export.portable import IR_VERSION
+
 if TYPE_CHECKING:
     import onnx_ir
 
@@ -65,8 +67,10 @@ def _described(tensor: Any) -> dict[str, Any]:
 def _settle(model: onnx_ir.Model, name: str) -> None:
     """Take out what differs from run to run, so that the same source gives the same bytes:
     skl2onnx names the graph at random, the dynamo exporter notes stack traces in every node.
+    The file format is capped too: a newer one only says that a newer library wrote it.
     """
     model.graph.name = name
+    model.ir_version = min(model.ir_version, IR_VERSION)
     for node in model.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None
