@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -86,38 +87,51 @@ def test_weights_that_changed_are_built_again(repository):
     assert (again.version, answer(again)) == (3, pytest.approx(30.0))
 
 
-def test_settings_alone_run_no_step_again(repository, built):
-    folder = repository / "linear"
-    shutil.copytree(built.folder, folder)
-    build(folder)  # under its new path
-    with (folder / "model.yaml").open("a") as file:
-        file.write("batching: {max_delay_us: 9}\n")
-    again = build(folder)
+@contextmanager
+def edited(folder, more):
+    """The model.yaml says more for a while."""
+    file = folder / "model.yaml"
+    text = file.read_text()
+    try:
+        file.write_text(text + more)
+        yield
+    finally:
+        file.write_text(text)
+
+
+def published(folder):
+    return {name: found for name, found in state(folder).items() if name != "model.yaml"}
+
+
+def test_settings_alone_run_no_step_again(built, repository):
+    build(built.folder, repository)
+    with edited(built.folder, "batching: {max_delay_us: 9}\n"):
+        again = build(built.folder, repository)
     assert cached(again) == {"export": True, "prove": True, "measure": True, "publish": False}
-    assert again.is_new
+    assert (again.version, again.is_new) == (2, True)
 
 
-def test_a_failed_proof_leaves_what_was_published(repository, built):
-    shutil.copytree(built.folder, repository / "linear")
-    before = state(repository)
-    with (repository / "linear/model.yaml").open("a") as file:
-        file.write("quality: {y: {relative: 1e-30}}\n")
-    with pytest.raises(Refused, match="not proven, and not published") as caught:
-        build(repository / "linear")
+def test_a_failed_proof_leaves_what_was_published(built):
+    before = published(built.folder)
+    with (
+        edited(built.folder, "quality: {y: {relative: 1e-30}}\n"),
+        pytest.raises(Refused, match="not proven, and not published") as caught,
+    ):
+        build(built.folder)
     assert "relative <= 1e-30" in caught.value.message
-    after = state(repository)
-    assert {n for n in after if after[n] != before.get(n)} == {"linear/model.yaml"}
+    assert published(built.folder) == before
 
 
-def test_code_that_raises_leaves_what_was_published(repository, built):
-    shutil.copytree(built.folder, repository / "linear")
-    (repository / "linear/samples.py").write_text("def rows():\n    raise KeyError('no data')\n")
-    with (repository / "linear/model.yaml").open("a") as file:
-        file.write('samples: "samples.py:rows"\n')
-    before = state(repository)
-    with pytest.raises(SampleError, match=r"KeyError: 'no data' \(samples\.py:2\)"):
-        build(repository / "linear")
-    assert state(repository) == before
+def test_code_that_raises_leaves_what_was_published(built, tmp_path, monkeypatch):
+    (tmp_path / "raising_rows.py").write_text("def rows():\n    raise KeyError('no data')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    before = published(built.folder)
+    with (
+        edited(built.folder, 'samples: "raising_rows:rows"\n'),
+        pytest.raises(SampleError, match="KeyError: 'no data'"),
+    ):
+        build(built.folder)
+    assert published(built.folder) == before
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def build(
     repository: Annotated[
         Path | None,
         typer.Option(
-            "--repository", "-r", help="Publish there [default: beside the model's folder]."
+            "--repository", "-r", help="Publish there (default: beside the model's folder)."
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Run every step, whatever the cache holds.")] = False,

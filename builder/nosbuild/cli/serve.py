@@ -14,7 +14,7 @@ from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson, Repository
 if TYPE_CHECKING:
     from nosbuild.runtime import InferenceService
 
-_PORT = "[default: the standard one if it is free, else any free one]"
+_PORT = "(default: the standard one if it is free, else any free one)"
 
 
 def serve(

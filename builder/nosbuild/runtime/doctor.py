@@ -14,8 +14,8 @@ from pathlib import Path
 
 from nosbuild.errors import HostError
 from nosbuild.runtime.environment import server_folder
-from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 from nosbuild.runtime.interpreters import find_interpreter
+from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 
 _SHM_BYTES = 256 * 1024 * 1024
 """Enough for a handful of workers at Triton's first megabyte each, and for growing tensors."""

@@ -13,7 +13,6 @@ from threading import Lock
 from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
-from nosbuild.store.folders import cache_folder
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.servable import ServableModel, servable_models
@@ -25,6 +24,7 @@ from nosbuild.runtime.service_record import (
     start_time,
     write_record,
 )
+from nosbuild.store.folders import cache_folder
 
 _LIVE_SECONDS = 60.0
 _LIVE_STEP_SECONDS = 0.02

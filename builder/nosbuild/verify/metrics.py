@@ -101,7 +101,8 @@ def metric(
     if name == "max_abs":
         return float(errors.max())
     if name == "p999_abs":
-        return float(np.quantile(errors, 0.999))
+        with np.errstate(invalid="ignore"):  # infinite errors make NaN, which keeps to no bar
+            return float(np.quantile(errors, 0.999))
     if name == "relative":
         scale = finite_scale(reference)
         return float(errors.max()) / scale if scale > 0 else float(errors.max())
