@@ -217,3 +217,11 @@ def test_strings_pass_through(make_model, tmp_path, export):
     exported = export(make_model(ONNX + yaml))
     text = np.array(["ü", ""], dtype=object)
     assert list(exported.run(text=text)["y"]) == ["ü", "", "-"]
+
+
+def test_a_batch_axis_that_the_file_fixes_at_one(make_model, tmp_path):
+    double(tmp_path / "m", [1, 3])
+    declared = "inputs: {x: 'float32[batch, 3]'}\noutputs: {y: 'float32[batch, 3]'}\n"
+    with pytest.raises(SourceError) as caught:
+        load_source(make_model(ONNX + declared))
+    assert "fixed at 1: export it again with a dynamic batch axis" in caught.value.remedy

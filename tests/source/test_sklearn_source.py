@@ -81,12 +81,12 @@ def test_outputs_may_be_renamed_reordered_and_left_out(sklearn_model, export):
 @pytest.mark.parametrize(
     ("yaml", "said"),
     [
-        ("inputs: {x: 'float32[batch, 5]'}", "the estimator was fitted on 4 features"),
-        ("inputs: {x: 'float64[batch, 4]'}", "takes one input, float32[batch, features]"),
-        ("inputs: {x: 'float32[batch]'}", "takes one input, float32[batch, features]"),
+        ("inputs: {x: 'float32[batch, 5]'}", "the estimator was fitted on float32[batch, 4]"),
+        ("inputs: {x: 'float64[batch, 4]'}", "the estimator was fitted on float32[batch, 4]"),
+        ("inputs: {x: 'float32[batch]'}", "the estimator was fitted on float32[batch, 4]"),
         (
             "inputs: {a: 'float32[batch, 2]', b: 'float32[batch, 2]'}",
-            "takes one input, float32[batch, features]",
+            "the estimator was fitted on float32[batch, 4]",
         ),
         ("outputs: {y: 'float32[batch, 3]'}", "RandomForestClassifier gives label: int64[batch]"),
         ("outputs: {y: 'string[batch]'}", "outputs.y is string[batch], but"),
@@ -126,7 +126,7 @@ def test_a_part_without_a_converter(sklearn_model, export):
         ("def train(): return 3", "returned a int, not a scikit-learn estimator"),
         (
             "from sklearn.linear_model import LinearRegression as train",
-            "returned a type, not a scikit-learn estimator",
+            "returned a class, not a scikit-learn estimator",
         ),
         (
             "from sklearn.linear_model import LinearRegression\ndef train():\n"
@@ -148,3 +148,35 @@ def test_a_fitted_estimator_object_itself(make_model):
     source, _ = load_source(spec)
     zeros = np.zeros((2, 4), np.float32)
     assert source.run({"features": zeros})["prediction"].shape == (2, 1)
+
+
+TEXTS = """
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+TEXTS = ["win a free prize", "cheap pills, click here", "meeting at ten", "lunch with the team"]
+
+
+def train():
+    spam = ["spam", "spam", "ham", "ham"]
+    return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, spam)
+"""
+
+
+def test_a_pipeline_fitted_on_texts(make_model, export):
+    exported = export(make_model("source: {sklearn: 'model.py:train'}", model=TEXTS))
+    texts = np.array([["A FREE prize!"], ["lunch at ten?"], [""]], dtype=object)
+    source, _ = load_source(exported.spec)
+    expected, found = source.run({"text": texts}), exported.run(text=texts)
+    assert list(expected["label"])[:2] == ["spam", "ham"]
+    assert list(found["label"]) == list(expected["label"])
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-6)
+
+
+def test_numbers_declared_for_a_pipeline_fitted_on_texts(make_model):
+    declared = "inputs: {text: 'float32[batch, 3]'}"
+    spec = make_model(f"source: {{sklearn: 'model.py:train'}}\n{declared}", model=TEXTS)
+    with pytest.raises(SourceError, match=r"fitted on string\[batch, 1\]") as caught:
+        load_source(spec)
+    assert "inputs: {text: 'string[batch, 1]'}" in caught.value.remedy

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir
 from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
 from nosbuild.errors import ExportError
 from nosbuild.export.portable import ML_OPSET, OPSET
@@ -22,13 +22,14 @@ def export(source: SklearnSource, spec: ModelSpec) -> onnx_ir.Model:
     Raises:
         ExportError: skl2onnx has no converter for a part of the estimator.
     """
-    (features,) = source.inputs
+    (rows,) = source.inputs
+    kind = StringTensorType if source.takes_texts else FloatTensorType
     # ZipMap would make the probabilities a list of dicts, which no server can carry.
     options = {id(source.estimator): {"zipmap": False}} if source.has_probabilities else None
     try:
         proto = convert_sklearn(
             source.estimator,
-            initial_types=[("nosbuild_input_0", FloatTensorType([None, features.shape[1]]))],
+            initial_types=[("nosbuild_input_0", kind([None, rows.shape[1]]))],
             options=options,
             target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         )
@@ -39,6 +40,10 @@ def export(source: SklearnSource, spec: ModelSpec) -> onnx_ir.Model:
         ) from exc
     model = onnx_ir.from_proto(proto)
     graph = model.graph
+    for node in graph.all_nodes():
+        if node.op_type == "StringNormalizer":
+            # Without it ONNX Runtime wants en_US, which slim machines and containers lack.
+            node.attributes.add(onnx_ir.AttrString("locale", "C.UTF-8"))
     # skl2onnx gives [label, probabilities] for classifiers, one output otherwise.
     by_method = {"predict": 0, "predict_proba": 1, "transform": 0}
     kept = [graph.outputs[by_method[source.methods[tensor.name]]] for tensor in source.outputs]

@@ -13,6 +13,7 @@ import torch
 from nosbuild.errors import HostError, SourceError
 from nosbuild.source.derive_outputs import derive_outputs
 from nosbuild.source.json_file import read_json
+from nosbuild.source.parameters import no_parameters
 from nosbuild.source.references import resolve_path
 from nosbuild.source.sentence_modules import (
     SENTENCE_EMBEDDING,
@@ -125,7 +126,7 @@ def _check_parameters(spec: ModelSpec, model: torch.nn.Module) -> None:
     strangers = [t.name for t in spec.input_tensors or () if t.name not in parameters]
     if strangers:
         raise SourceError(
-            f"inputs {', '.join(strangers)} are no parameters of {type(model).__name__}.forward",
+            f"{no_parameters(strangers)} of {type(model).__name__}.forward",
             f"It takes {', '.join(parameters)}.",
         )
 

@@ -102,9 +102,15 @@ def _check_fits(section: str, tensor: TensorSpec, found: TensorSpec) -> None:
         pairs = zip(tensor.shape, found.shape, strict=True)
         fits = all(isinstance(theirs, str) or ours == theirs for ours, theirs in pairs)
     if not fits:
+        remedy = "Write the file's dtype and fixed sizes; names for its varying axes are yours."
+        if tensor.is_batched and found.shape and isinstance(found.shape[0], int):
+            remedy = (
+                f"The file's first axis is fixed at {found.shape[0]}: export it again with a "
+                "dynamic batch axis, or declare the file's own sizes and serve it without batching."
+            )
         raise SourceError(
             f"{section}.{tensor.name} is {tensor.declaration}, the file has {found.declaration}",
-            "Write the file's dtype and fixed sizes; names for its varying axes are yours.",
+            remedy,
         )
 
 

@@ -66,7 +66,7 @@ def call(
         traceback.print_exc()
         raise error(
             f"{what} raised {_last_frame(exc, folder)}",
-            "Run it alone in Python to see the whole traceback; it also stands in the step's log.",
+            "Run it alone in Python to see the whole traceback.",
         ) from exc
 
 

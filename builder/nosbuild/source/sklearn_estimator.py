@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from nosbuild.errors import SourceError
 from nosbuild.source.references import call, load_callable
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class SklearnSource:
-    """A fitted estimator as a LoadedSource: one float32[batch, features] input.
+    """A fitted estimator as a LoadedSource: one input, float32[batch, features].
+
+    A pipeline that was fitted on texts takes string[batch, 1] instead: a column of them.
 
     Classifiers give ``label`` and ``probabilities``, regressors ``prediction``, transformers
     ``transformed``; a spec may call them otherwise: outputs are told apart by their type.
@@ -24,21 +28,16 @@ class SklearnSource:
     def __init__(self, estimator: Any, spec: ModelSpec) -> None:
         self.estimator = estimator
         self.default_dims: dict[str, str] = {}
-        self.inputs = spec.input_tensors or (
-            TensorSpec("features", DTYPES["float32"], (BATCH, int(estimator.n_features_in_))),
-        )
-        (dtypes, ranks) = zip(*((t.dtype.name, len(t.shape)) for t in self.inputs), strict=True)
-        if dtypes != ("float32",) or ranks != (2,):
+        own = _natural_input(estimator)
+        self.inputs = spec.input_tensors or (own,)
+        declared = [tensor.declaration for tensor in self.inputs]
+        if declared != [own.declaration]:
             raise SourceError(
-                "a scikit-learn model takes one input, float32[batch, features]",
-                f"Declare inputs: {{features: 'float32[batch, {estimator.n_features_in_}]'}}.",
+                f"inputs are {', '.join(declared)}, but the estimator was fitted on "
+                f"{own.declaration}",
+                f"Declare inputs: {{{self.inputs[0].name}: '{own.declaration}'}}.",
             )
-        if self.inputs[0].shape[1] != estimator.n_features_in_:
-            raise SourceError(
-                f"inputs.{self.inputs[0].name} is {self.inputs[0].declaration}, but the estimator "
-                f"was fitted on {estimator.n_features_in_} features",
-                f"Write {self.inputs[0].dtype.name}[batch, {estimator.n_features_in_}].",
-            )
+        self.takes_texts = own.dtype.name == "string"
         natural = self._natural_outputs()
         self.outputs = spec.output_tensors or natural
         self.methods = {
@@ -75,8 +74,9 @@ class SklearnSource:
             scores = TensorSpec("probabilities", DTYPES["float32"], (BATCH, len(classes)))
             return (label, scores) if self.has_probabilities else (label,)
         method = "predict" if hasattr(self.estimator, "predict") else "transform"
-        zeros = np.zeros((1, int(self.estimator.n_features_in_)), np.float32)
-        result = np.asarray(getattr(self.estimator, method)(zeros))
+        shape = self.inputs[0].sized({BATCH: 1})
+        example = [""] if self.takes_texts else np.zeros(shape, np.float32)
+        result = self._dense(getattr(self.estimator, method)(example))
         if result.dtype.kind != "f":
             raise SourceError(
                 f"{type(self.estimator).__name__}.{method} gives {result.dtype}",
@@ -106,18 +106,33 @@ class SklearnSource:
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Call the estimator's methods on one array."""
         array = inputs[self.inputs[0].name]
+        rows = [str(text) for text in array[:, 0]] if self.takes_texts else array
         results = {}
         for tensor in self.outputs:
-            value = np.asarray(getattr(self.estimator, self.methods[tensor.name])(array))
+            value = self._dense(getattr(self.estimator, self.methods[tensor.name])(rows))
             if len(tensor.shape) == 2 and value.ndim == 1:
                 value = value[:, None]
             results[tensor.name] = value.astype(tensor.dtype.numpy)
         return results
 
     def run_precise(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-        """The estimator on float64 features."""
+        """The estimator on float64 features; None where it takes texts."""
+        if self.takes_texts:
+            return None
         name = self.inputs[0].name
         return self.run({name: inputs[name].astype(np.float64)})
+
+    @staticmethod
+    def _dense(result: Any) -> np.ndarray:
+        """Text vectorisers give sparse matrices; a served tensor is dense."""
+        return np.asarray(result.toarray() if hasattr(result, "toarray") else result)
+
+
+def _natural_input(estimator: Any) -> TensorSpec:
+    """What it was fitted on: numbers leave ``n_features_in_`` behind, texts do not."""
+    if hasattr(estimator, "n_features_in_"):
+        return TensorSpec("features", DTYPES["float32"], (BATCH, int(estimator.n_features_in_)))
+    return TensorSpec("text", DTYPES["string"], (BATCH, 1))
 
 
 def load(spec: ModelSpec) -> SklearnSource:
@@ -130,14 +145,17 @@ def load(spec: ModelSpec) -> SklearnSource:
     found = load_callable(spec.source.reference, spec.folder)
     is_factory = callable(found) and not hasattr(found, "get_params")
     estimator = call(found, what, spec.folder, **spec.source.init) if is_factory else found
-    if not hasattr(estimator, "get_params"):
+    if not hasattr(estimator, "get_params") or isinstance(estimator, type):
+        found = "class" if isinstance(estimator, type) else type(estimator).__name__
         raise SourceError(
-            f"{what} returned a {type(estimator).__name__}, not a scikit-learn estimator",
+            f"{what} returned a {found}, not a scikit-learn estimator",
             "Return the fitted estimator or Pipeline.",
         )
-    if not hasattr(estimator, "n_features_in_"):
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as exc:
         raise SourceError(
             f"{what} returned a {type(estimator).__name__} that is not fitted",
             "Call fit() before returning it.",
-        )
+        ) from exc
     return SklearnSource(estimator, spec)

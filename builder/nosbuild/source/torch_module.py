@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from nosbuild.errors import SourceError
+from nosbuild.source.parameters import no_parameters
 from nosbuild.source.references import call, load_callable
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def keyword_names(module: torch.nn.Module, names: list[str]) -> tuple[str, ...]:
     if known & set(names):
         strangers = [name for name in names if name not in known]
         raise SourceError(
-            f"inputs {', '.join(strangers)} are no parameters of {signature}",
+            f"{no_parameters(strangers)} of {signature}",
             "Give every input its parameter's name (or none of them, to pass all by position).",
         )
     least = sum(parameter.default is parameter.empty for parameter in by_position)
