@@ -26,6 +26,11 @@ def encode(signature: Signature, inputs: Mapping[str, Any]) -> list[Tensor]:
         InvalidInput: unknown or missing names, a dtype that would lose something, a wrong rank or
             size, a batch that is too large; the message shows the signature.
     """
+    if not isinstance(inputs, Mapping):
+        names = [row.name for row in signature.inputs if not row.optional] or ["name"]
+        shown = ", ".join(f"{name!r}: ..." for name in names)
+        found = type(inputs).__name__
+        raise _refused(signature, f"inputs are of type {found}; pass a mapping, {{{shown}}}")
     known = signature.inputs_by_name
     unknown = [name for name in inputs if name not in known]
     missing = [name for name in known if name in signature.required and name not in inputs]
@@ -38,7 +43,7 @@ def encode(signature: Signature, inputs: Mapping[str, Any]) -> list[Tensor]:
         info = known[name]
         try:
             array = _array(info, value)
-            _check_shape(info, array.shape)
+            _check_shape(info, array.shape, signature.max_batch_size > 0)
         except _Unfit as unfit:
             raise _refused(signature, f"input {name!r} {unfit}") from None
         tensors.append(Tensor(name, info.datatype, array))
@@ -149,6 +154,8 @@ def _from_plain(info: TensorInfo, value: Any) -> npt.NDArray[Any]:
     try:
         raw = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
+        if "inhomogeneous" in str(error):
+            raise _Unfit("is ragged: lists side by side in it differ in length") from error
         raise _Unfit(f"is no array of numbers: {error}") from error
     target = info.dtype
     if raw.size == 0:
@@ -214,9 +221,11 @@ def _strings(value: Any) -> npt.NDArray[Any]:
     return array
 
 
-def _check_shape(info: TensorInfo, shape: tuple[int, ...]) -> None:
+def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> None:
     if len(shape) != len(info.shape):
-        raise _Unfit(f"has shape {list(shape)}: {len(shape)} axes instead of {len(info.shape)}")
+        axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
+        remedy = ", add the batch axis" if is_batched and len(shape) + 1 == len(info.shape) else ""
+        raise _Unfit(f"has shape {list(shape)}: {axes} instead of {len(info.shape)}{remedy}")
     for axis, (size, wanted) in enumerate(zip(shape, info.shape, strict=True)):
         if wanted >= 0 and size != wanted:
             raise _Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")

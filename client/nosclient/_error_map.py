@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 
 from nosclient._call import Call
@@ -60,6 +61,9 @@ _MODEL_FAILED = frozenset(
     {"INTERNAL", "UNKNOWN", "ALREADY_EXISTS", "UNIMPLEMENTED", "CANCELLED", "500", "501", "499"}
 )
 
+# Somebody takes the connection and closes it at the first word of gRPC.
+_CONNECTED_IN_VAIN = ("failed to connect", "Socket closed")
+
 
 def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     """Our error for one that came out of tritonclient, a socket or an HTTP library.
@@ -75,6 +79,9 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
         return _from_server(error, call, url)
     if is_timeout(error):
         return _deadline(call, url)
+    if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+        # Its text is the start of the answer, binary as a rule.
+        return ServerUnavailable(_other_protocol(url, "HTTP", "a gRPC port", "grpc"))
     reason = str(error) or type(error).__name__
     return ServerUnavailable(_unreachable(url, reason))
 
@@ -98,6 +105,8 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     if kind is DeadlineExceeded:
         return _deadline(call, url)
     if kind is ServerUnavailable:
+        if all(sign in message for sign in _CONNECTED_IN_VAIN):
+            return ServerUnavailable(_other_protocol(url, "gRPC", "an HTTP port", "http"))
         return ServerUnavailable(_unreachable(url, message))
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):
         return ModelLoadFailed(f"model {call.model!r} could not be loaded: {message}")
@@ -117,3 +126,8 @@ def _deadline(call: Call, url: str) -> DeadlineExceeded:
 
 def _unreachable(url: str, reason: str) -> str:
     return f"no connection to {url} ({reason}); is the server running, and is this its port?"
+
+
+def _other_protocol(url: str, spoken: str, port: str, scheme: str) -> str:
+    other = f"{scheme}://{url.partition('://')[2]}"
+    return f"what listens at {url} does not speak {spoken}; if it is {port}, write {other}"

@@ -52,10 +52,10 @@ class Operations:
         return (yield from self._index(self._start(deadline)))
 
     def get_model_info(
-        self, name: str, version: str, deadline: float | None
+        self, name: str, version: str | int, deadline: float | None
     ) -> Operation[ModelInfo]:
         """Metadata, configuration and state of a loaded model."""
-        _check_name(name, version)
+        version = _checked_version(name, version)
         limit = self._start(deadline)
         metadata, config = yield from self._describe(name, version, limit)
         index = yield from self._index(limit)
@@ -67,12 +67,13 @@ class Operations:
         name: str,
         inputs: Mapping[str, Any],
         outputs: Sequence[str] | None,
-        version: str,
+        version: str | int,
         deadline: float | None,
         priority: int,
         parameters: Mapping[str, str | int | float | bool] | None,
     ) -> Operation[dict[str, npt.NDArray[Any]]]:
         """One inference; the model's signature is fetched once and then remembered."""
+        version = _checked_version(name, version)
         limit = self._start(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
@@ -154,10 +155,10 @@ class Operations:
         self._forget(name)
 
     def statistics(
-        self, name: str, version: str, deadline: float | None
+        self, name: str, version: str | int, deadline: float | None
     ) -> Operation[ModelStatistics]:
         """Counters of a model since it was loaded."""
-        _check_name(name, version)
+        version = _checked_version(name, version)
         call = Call("get_inference_statistics", self._start(deadline).remaining(), name, version)
         try:
             answer = yield call
@@ -176,7 +177,6 @@ class Operations:
         return parse_index((yield Call("get_model_repository_index", limit.remaining())))
 
     def _fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
-        _check_name(name, version)
         signature = parse_signature(*(yield from self._describe(name, version, limit)))
         self._signatures[name, version] = signature
         return signature
@@ -249,11 +249,19 @@ def _state(rows: Sequence[ModelSummary]) -> str:
     return f"is {state}" + (f" ({reason})" if reason else "")
 
 
-def _check_name(name: str, version: str = "") -> None:
+def _check_name(name: str) -> None:
     if not (isinstance(name, str) and name):
         raise InvalidInput(f"{name!r} is no model's name; see list_models()")
-    if version and not (isinstance(version, str) and version.isdecimal()):
-        raise InvalidInput(f"{version!r} is no version; write a number as a string, e.g. '1'")
+
+
+def _checked_version(name: str, version: str | int) -> str:
+    """The version as Triton's protocols write it; the name is checked with it."""
+    _check_name(name)
+    is_number = isinstance(version, int) and not isinstance(version, bool)
+    text = str(version) if is_number else version
+    if not isinstance(text, str) or (text and not text.isdecimal()):
+        raise InvalidInput(f"{version!r} is no version; write a number, e.g. 1")
+    return text
 
 
 def _checked(

@@ -31,7 +31,7 @@ class AsyncClient:
         return await self._drive(self._operations.list_models(deadline))
 
     async def get_model_info(
-        self, name: str, version: str = "", *, deadline: float | None = None
+        self, name: str, version: str | int = "", *, deadline: float | None = None
     ) -> ModelInfo:
         """As ``Client.get_model_info``."""
         return await self._drive(self._operations.get_model_info(name, version, deadline))
@@ -42,7 +42,7 @@ class AsyncClient:
         inputs: Mapping[str, Any],
         *,
         outputs: Sequence[str] | None = None,
-        version: str = "",
+        version: str | int = "",
         deadline: float | None = None,
         priority: int = 0,
         parameters: Mapping[str, str | int | float | bool] | None = None,
@@ -69,7 +69,7 @@ class AsyncClient:
         await self._drive(self._operations.unload_model(name, deadline))
 
     async def statistics(
-        self, name: str, version: str = "", *, deadline: float | None = None
+        self, name: str, version: str | int = "", *, deadline: float | None = None
     ) -> ModelStatistics:
         """As ``Client.statistics``."""
         return await self._drive(self._operations.statistics(name, version, deadline))

@@ -41,7 +41,7 @@ class Client:
         return self._drive(self._operations.list_models(deadline))
 
     def get_model_info(
-        self, name: str, version: str = "", *, deadline: float | None = None
+        self, name: str, version: str | int = "", *, deadline: float | None = None
     ) -> ModelInfo:
         """What a loaded model takes and gives.
 
@@ -57,7 +57,7 @@ class Client:
         inputs: Mapping[str, Any],
         *,
         outputs: Sequence[str] | None = None,
-        version: str = "",
+        version: str | int = "",
         deadline: float | None = None,
         priority: int = 0,
         parameters: Mapping[str, str | int | float | bool] | None = None,
@@ -69,7 +69,7 @@ class Client:
             inputs: name -> numpy array, or numbers, strings and lists of them, which take the
                 model's dtype. The batch axis, where the model has one, comes first.
             outputs: names of the outputs wanted; None for all.
-            version: of the model; the server's choice where empty.
+            version: of the model, a number; the server's choice where empty.
             deadline: seconds for this call in place of the client's.
             priority: for models with priority levels; 0 for the model's default.
             parameters: handed to the model with the request.
@@ -117,7 +117,7 @@ class Client:
         self._drive(self._operations.unload_model(name, deadline))
 
     def statistics(
-        self, name: str, version: str = "", *, deadline: float | None = None
+        self, name: str, version: str | int = "", *, deadline: float | None = None
     ) -> ModelStatistics:
         """Counters of a model since it was loaded, summed over its versions unless one is named.
 

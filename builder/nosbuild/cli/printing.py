@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+import sys
+from typing import IO, Any, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -14,12 +16,35 @@ MEGA = 1e6
 
 def results() -> Console:
     """Standard output: what was asked for."""
-    return Console(highlight=False, soft_wrap=False)
+    return _console(sys.stdout)
 
 
 def progress() -> Console:
     """Standard error: what is going on."""
-    return Console(stderr=True, highlight=False)
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    made = Console(file=stream, highlight=False)
+    if not made.is_terminal:
+        made.file = cast("IO[str]", _Unpadded(stream))
+    return made
+
+
+class _Unpadded:
+    """A stream that drops the blanks with which tables fill their last column."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_PADDING.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_PADDING = re.compile(r" +$", re.MULTILINE)
 
 
 def table(*columns: str) -> Table:

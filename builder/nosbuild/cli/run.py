@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nosbuild.cli.options import AsJson, Url
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def run(
@@ -25,8 +22,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Send one request to the running server and print what comes back."""
-    if (input_file is None) == (not random):
-        raise typer.BadParameter("name either --input FILE or --random", param_hint="--input")
+    if input_file is None and not random:
+        raise _Usage("what shall be sent? Give --input FILE, or --random")
+    if input_file is not None and random:
+        raise _Usage("--input and --random exclude each other; give one of them")
+    import numpy as np
+
     from nosbuild.cli.connect import connect
     from nosbuild.runtime.request_inputs import inputs_from_file, random_inputs_for
 
@@ -43,41 +44,23 @@ def run(
         seconds = time.perf_counter() - started
     if as_json:
         from nosbuild.cli.printing import print_json
+        from nosbuild.cli.tensor_table import plain
 
-        print_json({key: _plain(array) for key, array in outputs.items()})
+        print_json({key: plain(array) for key, array in outputs.items()})
         return
-    from rich.markup import escape
+    from nosbuild.cli.printing import results
+    from nosbuild.cli.tensor_table import tensor_table
 
-    from nosbuild.cli.printing import results, table
-
-    rows = table("", "tensor", "dtype and shape", "values")
-    for direction, arrays in (("in", inputs), ("out", outputs)):
-        for key, array in arrays.items():
-            rows.add_row(
-                f"[dim]{direction}[/]", f"[bold]{escape(key)}[/]", _shape(array), _values(array)
-            )
-    results().print(rows)
-    results().print(f"[dim]{1000 * seconds:.1f} ms[/]")
+    dtypes = {tensor.name: tensor.dtype for tensor in info.inputs}
+    # The client took them as that dtype.
+    sent = {key: np.asarray(value, dtype=dtypes[key]) for key, value in inputs.items()}
+    console = results()
+    console.print(tensor_table({"in": sent, "out": outputs}, console.width))
+    console.print(f"[dim]{1000 * seconds:.1f} ms[/]")
 
 
-def _shape(array: np.ndarray) -> str:
-    kind = "string" if array.dtype == object else str(array.dtype)
-    return f"{kind}\\[{', '.join(map(str, array.shape))}]"
+class _Usage(typer.BadParameter):
+    """A usage error about several options at once: the message is all there is to say."""
 
-
-def _values(array: np.ndarray) -> str:
-    import numpy as np
-    from rich.markup import escape
-
-    shown = np.asarray(_plain(array), dtype=object) if array.dtype == object else array
-    return escape(np.array2string(shown, precision=4, threshold=24, edgeitems=3, max_line_width=72))
-
-
-def _plain(array: np.ndarray) -> object:
-    """Nested lists; bytes as text."""
-    if array.dtype != object:
-        return array.tolist()
-    flat = [v.decode(errors="replace") if isinstance(v, bytes) else v for v in array.ravel()]
-    import numpy as np
-
-    return np.array(flat, dtype=object).reshape(array.shape).tolist()
+    def format_message(self) -> str:
+        return self.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson, Repository
 if TYPE_CHECKING:
     from nosbuild.runtime import InferenceService
 
-_PORT = "(default: the standard one if it is free, else any free one)"
+_PORT = "port; by default {} if that is free, else any free one."
 
 
 def serve(
@@ -23,9 +24,9 @@ def serve(
         list[str] | None, typer.Option("--model", "-m", help="Load only this (repeatable).")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    http_port: Annotated[int | None, typer.Option(help=f"8000 {_PORT}")] = None,
-    grpc_port: Annotated[int | None, typer.Option(help=f"8001 {_PORT}")] = None,
-    metrics_port: Annotated[int | None, typer.Option(help=f"8002 {_PORT}")] = None,
+    http_port: Annotated[int | None, typer.Option(help="HTTP " + _PORT.format(8000))] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="gRPC " + _PORT.format(8001))] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Metrics " + _PORT.format(8002))] = None,
     log_file: Annotated[Path | None, typer.Option(help="Keep Triton's log there.")] = None,
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
     keep_going: Annotated[
@@ -87,6 +88,9 @@ def _announce(service: InferenceService, as_json: bool) -> None:
                 "metrics_url": service.metrics_url,
                 "pid": service.pid,
                 "log_file": str(service.log_file),
+                "ports_taken": {
+                    port: owner.removeprefix(" by ") for port, owner in service.ports.taken.items()
+                },
                 "models": models,
                 "failures": dict(service.failures),
             }
@@ -103,4 +107,14 @@ def _announce(service: InferenceService, as_json: bool) -> None:
     console.print(f"  gRPC     {service.grpc_url}")
     console.print(f"  HTTP     {service.http_url}")
     console.print(f"  metrics  {service.metrics_url}")
+    for owner, taken in _by_owner(service.ports.taken).items():
+        console.print(f"[yellow]  taken{escape(owner)}: {', '.join(taken)}[/]", soft_wrap=True)
     console.print("[dim]  nosbuild status shows what it does; Ctrl-C stops it[/]")
+
+
+def _by_owner(taken: Mapping[int, str]) -> dict[str, list[str]]:
+    """`` by <whom>`` -> the default ports that could not be had for it."""
+    owners: dict[str, list[str]] = {}
+    for port, owner in taken.items():
+        owners.setdefault(owner or " by another process", []).append(f"port {port}")
+    return owners

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 def status(url: Url = "", as_json: AsJson = False) -> None:
     """Show the running server: its models, their state, and what they have done."""
     from nosbuild.cli.connect import connect
+    from nosbuild.runtime import running_services
 
     client, record = connect(url)
+    others = [] if url else [other for other in running_services() if other != record]
     with client:
         models = client.list_models()
         done = {m.name: client.statistics(m.name) for m in models if m.state == "READY"}
@@ -25,6 +27,7 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
         print_json(
             {
                 "service": asdict(record) if record else {"url": url},
+                "others": [asdict(other) for other in others],
                 "models": [_row(model, done.get(model.name)) for model in models],
             }
         )
@@ -32,11 +35,18 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
     from rich.markup import escape
 
     from nosbuild.cli.printing import results, table
+    from nosbuild.runtime.control import clean_reason
 
     if record:
         lines = (f"Triton [dim]pid {record.pid}[/]", record.repository)
         urls = (record.grpc_url, record.http_url, record.metrics_url)
         results().print("  ".join((*lines, *urls)), soft_wrap=True)
+    for other in others:
+        results().print(
+            f"[dim]not shown:[/] {escape(other.repository)}  "
+            f"[dim]nosbuild status --url {other.grpc_url}[/]",
+            soft_wrap=True,
+        )
     columns = ("model", "version", "state", "requests", "failed", "a batch", "queue", "compute")
     shown = table(*columns)
     for model in models:
@@ -46,12 +56,14 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
             f"[bold]{model.name}[/]",
             model.version,
             f"[{colour}]{model.state or 'not loaded'}[/]"
-            + f"\n{escape(model.reason)}" * bool(model.reason),
+            + f"\n{escape(clean_reason(model.reason))}" * bool(model.reason),
             str(row.get("requests", "")),
             str(row.get("failed", "")),
             *(f"{row[key]:.2f}{unit}" if key in row else "" for key, unit in _FIGURES),
         )
     results().print(shown)
+    # Triton counts both alike.
+    results().print("[dim]since each model was loaded; its warm-up requests are counted too[/]")
 
 
 _FIGURES = (("items_a_batch", ""), ("queue_ms", " ms"), ("compute_ms", " ms"))

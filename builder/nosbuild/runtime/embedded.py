@@ -63,7 +63,8 @@ def serve(
         metrics_port: likewise, 8002.
         log_file: where Triton's log goes and stays; None: the cache folder, for as long as it runs.
         verbose: copy the log to standard error.
-        keep_going: serve what loads where some models do not; ``failures`` of the result tells.
+        keep_going: serve what loads where some models do not; ``failures`` of the result tells,
+            and the server is ready without them.
         load_timeout: seconds a model may take to load.
         drain_timeout: seconds that requests in flight may take once the service stops; an idle
             HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
@@ -82,12 +83,16 @@ def serve(
     if drain_timeout is None:
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
+    options = list(triton_options)
+    if keep_going:
+        # Strictly, one model that does not load makes the whole server "not ready".
+        options.insert(0, "--strict-readiness=false")
     asked = Ports(http_port, grpc_port, metrics_port)
     for attempt in range(_PORT_ATTEMPTS):
         ports = choose_ports(host, asked, prefer_triton=attempt == 0)
         say(f"Starting Triton on {_reachable(host)}:{ports.http} (HTTP), :{ports.grpc} (gRPC)")
         service = _start(
-            folder, servable, environment, host, ports, drain_timeout, log_file, triton_options
+            folder, servable, environment, host, ports, drain_timeout, log_file, options
         )
         try:
             if verbose:

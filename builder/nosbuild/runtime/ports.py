@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 from nosbuild.errors import HostError
+from nosbuild.runtime.service_record import running_services
 
 _TRITON = {"http": 8000, "grpc": 8001, "metrics": 8002}
 """Triton's own default ports."""
@@ -29,6 +31,8 @@ class ChosenPorts:
     http: int
     grpc: int
     metrics: int
+    taken: Mapping[int, str] = field(default_factory=dict)
+    """Triton's own ports that were wanted and not free -> `` by <whom>``, empty if unknown."""
 
 
 def choose_ports(host: str, asked: Ports, *, prefer_triton: bool = True) -> ChosenPorts:
@@ -42,19 +46,23 @@ def choose_ports(host: str, asked: Ports, *, prefer_triton: bool = True) -> Chos
     Raises:
         HostError: a port that was asked for is in use, or the address is not this machine's.
     """
-    chosen = {}
+    chosen: dict[str, int] = {}
+    taken: dict[int, str] = {}
     with ExitStack() as held:  # so that no port is chosen twice
-        for field in fields(asked):
-            port = getattr(asked, field.name)
+        for name, preferred in _TRITON.items():
+            port = getattr(asked, name)
             if port:
                 held.enter_context(_bound(host, port))
-                chosen[field.name] = port
+                chosen[name] = port
                 continue
-            preferred = _TRITON[field.name] if prefer_triton and port is None else 0
-            listening = _bound_if_free(host, preferred) or _bound(host, 0)
-            held.enter_context(listening)
-            chosen[field.name] = int(listening.getsockname()[1])
-    return ChosenPorts(**chosen)
+            listening = None
+            if port is None and prefer_triton:
+                listening = _bound_if_free(host, preferred)
+                if listening is None:
+                    taken[preferred] = _owner(preferred)
+            listening = held.enter_context(listening or _bound(host, 0))
+            chosen[name] = int(listening.getsockname()[1])
+    return ChosenPorts(**chosen, taken=taken)
 
 
 def _bound_if_free(host: str, port: int) -> socket.socket | None:
@@ -98,9 +106,13 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _owner(port: int) -> str:
-    """`` by <name> (pid <pid>)`` where the system tells."""
+    """`` by <name> (pid <pid>)`` where the system tells; a service of ours by its repository."""
     import psutil
 
+    for record in running_services():
+        urls = (record.http_url, record.grpc_url, record.metrics_url.removesuffix("/metrics"))
+        if any(url.endswith(f":{port}") for url in urls):
+            return f" by the service on {record.repository} (pid {record.pid})"
     try:
         for connection in psutil.net_connections("tcp"):
             if (

@@ -1,10 +1,11 @@
-"""A file or nothing goes in; input arrays that fit a running model come out."""
+"""A file or nothing goes in; inputs for a running model come out."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,37 +19,20 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 
 
-def inputs_from_file(path: Path, info: ModelInfo) -> Arrays:
-    """Read a request.
+def inputs_from_file(path: Path, info: ModelInfo) -> dict[str, Any]:
+    """Read a request; whether the values fit the model is for the client to say.
 
     JSON: ``{"input": values}``, a list of such objects (one an item, joined to a batch), or for
-    a model with one input just the rows; npz: one array an input; npy: the one input.
+    a model with one input just the rows; npz: one array an input; npy: the one input. The batch
+    axis is added to a bare item.
 
     Raises:
-        RequestError: unreadable, or no request of this model.
+        RequestError: unreadable, or no request.
     """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                content: Any = {name: stored[name] for name in stored.files}
-        elif path.suffix == ".npy":
-            content = np.load(path, allow_pickle=False)
-        else:
-            content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise RequestError(
-            f"{path} cannot be read: {exc}", "Name a JSON, npz or npy file."
-        ) from exc
-    return _arrays(content, info, path)
-
-
-def _arrays(content: Any, info: ModelInfo, path: Path) -> Arrays:
+    content = _content(path)
     names = [tensor.name for tensor in info.inputs]
-    if isinstance(content, list) and content and isinstance(content[0], dict):
-        missing = [name for name in names for item in content if name not in item]
-        if missing:
-            raise RequestError(f"{path}: an item lacks {missing[0]}", f"The model takes {info}.")
-        content = {name: [item[name] for item in content] for name in names}
+    if isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        content = _joined(content, path)
     if not isinstance(content, dict):
         if len(names) != 1:
             raise RequestError(
@@ -56,25 +40,66 @@ def _arrays(content: Any, info: ModelInfo, path: Path) -> Arrays:
                 f'Write {{"{names[0]}": ..., ...}}; the model takes {info}.',
             )
         content = {names[0]: content}
-    by_name = {tensor.name: tensor for tensor in info.inputs}
-    unknown = [name for name in content if name not in by_name]
-    if unknown:
-        raise RequestError(
-            f"{path}: {unknown[0]} is no input of {info.name}", f"The model takes {info}."
-        )
-    return {name: _array(value, by_name[name], info, path) for name, value in content.items()}
+    axes = {tensor.name: len(tensor.shape) for tensor in info.inputs}
+    if info.max_batch_size == 0:
+        return content
+    return {
+        name: _batch_of_one(value) if _axes(value) + 1 == axes.get(name) else value
+        for name, value in content.items()
+    }
 
 
-def _array(value: Any, tensor: TensorInfo, info: ModelInfo, path: Path) -> np.ndarray:
+def _content(path: Path) -> Any:
+    fits = "Name a JSON, npz or npy file."
     try:
-        array = np.asarray(value, dtype=tensor.dtype)
-    except (ValueError, TypeError, OverflowError) as exc:
+        if path.suffix in (".npz", ".npy"):
+            return _stored(path)
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RequestError(f"{path}: there is no such file", fits) from error
+    except json.JSONDecodeError as error:
         raise RequestError(
-            f"{path}: {tensor.name} is no array of {tensor.datatype}: {exc}",
-            f"The model takes {info}.",
-        ) from exc
-    one_item = info.max_batch_size > 0 and array.ndim == len(tensor.shape) - 1
-    return array[None] if one_item else array
+            f"{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}",
+            f"Correct it at line {error.lineno}, column {error.colno}.",
+        ) from error
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror or error}", fits) from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is no text, hence no JSON", fits) from error
+    except (ValueError, EOFError, BadZipFile) as error:
+        # numpy takes whatever it does not know for a pickle, and advises to trust it.
+        raise RequestError(
+            f"{path} is no {path.suffix[1:]} file, or holds Python objects",
+            "Write it with numpy.save or numpy.savez, from arrays of numbers.",
+        ) from error
+
+
+def _stored(path: Path) -> Any:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def _joined(items: list[Any], path: Path) -> dict[str, list[Any]]:
+    for position, item in enumerate(items):
+        if not isinstance(item, dict) or item.keys() != items[0].keys():
+            raise RequestError(
+                f"{path}: item {position} differs from item 0 in its inputs",
+                "Give every item of the list the same inputs.",
+            )
+    return {name: [item[name] for item in items] for name in items[0]}
+
+
+def _axes(value: Any) -> int:
+    if isinstance(value, np.ndarray):
+        return value.ndim
+    return 1 + _axes(value[0]) if isinstance(value, list) and value else int(value == [])
+
+
+def _batch_of_one(value: Any) -> Any:
+    return value[None] if isinstance(value, np.ndarray) else [value]
 
 
 def random_inputs_for(info: ModelInfo, repository: Path | None, batch: int) -> Arrays:
