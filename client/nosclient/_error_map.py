@@ -80,8 +80,10 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     if is_timeout(error):
         return _deadline(call, url)
     if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
-        # Its text is the start of the answer, binary as a rule.
-        return ServerUnavailable(_other_protocol(url, "HTTP", "a gRPC port", "grpc"))
+        # Its text is the start of the answer: binary where gRPC speaks.
+        start = str(error).strip()
+        said = f" but says {start[:60]!r}" if start.isprintable() else ""
+        return ServerUnavailable(_other_protocol(url, f"HTTP{said}", "a gRPC port", "grpc"))
     reason = str(error) or type(error).__name__
     return ServerUnavailable(_unreachable(url, reason))
 

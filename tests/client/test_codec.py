@@ -57,7 +57,7 @@ def test_plain_values_take_the_models_dtype(datatype, value, dtype, expected):
         ("FP32", [1j], "complex"),
         ("FP32", [None], "NoneType objects"),
         ("BOOL", [0, 1], "BOOL takes True and False"),
-        ("FP32", [[1, 2], [3]], "no array of numbers"),
+        ("FP32", [[1, 2], [3]], "is ragged"),
         ("BYTES", ["a", 3], "holds int 3; BYTES takes str and bytes"),
         ("BYTES", [["a"], ["b", "c"]], "holds list"),
     ],
@@ -138,13 +138,29 @@ def test_a_view_is_sent_as_it_reads():
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"), [((3,), "1 axes instead of 2"), ((4, 3), "axis 1 must be 2")]
+    ("shape", "words"), [((3,), "1 axis instead of 2;"), ((4, 3), "axis 1 must be 2")]
 )
 def test_shapes(shape, words):
     with pytest.raises(InvalidInput) as caught:
         encoded("FP32", (-1, 2), np.zeros(shape, np.float32))
     assert words in str(caught.value)
     assert "m(x: FP32[-1,2])" in str(caught.value)
+
+
+def test_a_missing_batch_axis_is_named():
+    batched = signature(TensorInfo("x", "FP32", (-1, 2)), max_batch_size=4)
+    with pytest.raises(InvalidInput, match="1 axis instead of 2, add the batch axis;"):
+        encode(batched, {"x": [1, 2]})
+    with pytest.raises(InvalidInput, match="3 axes instead of 2;"):
+        encode(batched, {"x": [[[1, 2]]]})
+
+
+@pytest.mark.parametrize("inputs", [np.ones(2, np.float32), [1.0, 2.0], None])
+def test_inputs_without_names(inputs):
+    with pytest.raises(InvalidInput) as caught:
+        encode(signature(TensorInfo("x", "FP32", (-1,))), inputs)
+    assert f"of type {type(inputs).__name__}; pass a mapping, {{'x': ...}}" in str(caught.value)
+    assert "m(x: FP32[-1])" in str(caught.value)
 
 
 def test_names():

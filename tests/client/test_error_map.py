@@ -71,6 +71,24 @@ def test_failures_of_the_connection(failure, expected):
     assert type(translate(failure, Call("infer", 1.0, "m"), URL)) is expected
 
 
+@pytest.mark.parametrize(
+    ("failure", "url", "write"),
+    [
+        (http.client.BadStatusLine("\0\0\x18"), "http://host:1", "grpc://host:1"),
+        (
+            InferenceServerException("failed to connect to all: Socket closed", "UNAVAILABLE"),
+            "grpc://host:1",
+            "http://host:1",
+        ),
+    ],
+)
+def test_the_other_protocol_is_proposed(failure, url, write):
+    error = translate(failure, Call("infer", 1.0, "m"), url)
+    assert type(error) is nosclient.ServerUnavailable
+    assert f"write {write}" in str(error)
+    assert "\0" not in str(error)
+
+
 def test_refusals_of_tritonclient_itself_are_invalid_input():
     error = translate(InferenceServerException("reserved"), Call("infer", None, "m"), URL)
     assert type(error) is nosclient.InvalidInput

@@ -109,7 +109,7 @@ def test_inputs_are_refused_before_anything_is_sent(client):
         ({"x": 1}, "input 'text' is missing"),
         ({**SCALAR, "x": np.ones(1)}, r"\.astype\(np\.float32\)"),
         ({**SCALAR, "x": [1, 2]}, "axis 0 must be 1"),
-        ({**SCALAR, "matrix": [1, 2]}, "1 axes instead of 2"),
+        ({**SCALAR, "matrix": [1, 2]}, "1 axis instead of 2"),
     ]:
         with pytest.raises(InvalidInput, match=words) as caught:
             client.run("scalar", inputs)
@@ -249,3 +249,22 @@ def test_nobody_there(dead_url):
             assert dead_url in str(caught.value)
         with pytest.raises(DeadlineExceeded, match="no connection to"):
             client.wait_until_ready(timeout=0.3)
+
+
+def test_the_port_of_the_other_protocol(service):
+    wrong = {f"grpc://{service.http_url.removeprefix('http://')}": service.http_url}
+    wrong[f"http://{service.grpc_url}"] = f"grpc://{service.grpc_url}"
+    for url, write in wrong.items():
+        with Client(url, deadline=30) as lost, pytest.raises(ServerUnavailable) as caught:
+            lost.list_models()
+        assert f"write {write}" in str(caught.value)
+
+
+def test_versions(client):
+    for version in (1, "1"):
+        assert client.run("scalar", SCALAR, version=version)["doubled"].tolist() == [6]
+    with pytest.raises(ModelNotFound, match="no version 9 ready; it has 1"):
+        client.run("scalar", SCALAR, version=9)
+    for version in (True, -1, "one", 1.0):
+        with pytest.raises(InvalidInput, match="is no version"):
+            client.statistics("scalar", version=version)

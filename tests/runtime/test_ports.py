@@ -7,6 +7,8 @@ import pytest
 
 from nosbuild.errors import HostError
 from nosbuild.runtime.ports import Ports, choose_ports
+from nosbuild.runtime.service_record import ServiceRecord, start_time, write_record
+from nosbuild.store.folders import CACHE_VARIABLE
 
 HOST = "127.0.0.1"
 
@@ -27,7 +29,10 @@ def test_a_default_port_in_use_gives_way_to_a_free_one():
             taken.listen()
         except OSError:
             pass  # somebody else has it: as good
-        assert choose_ports(HOST, Ports()).http != 8000
+        chosen = choose_ports(HOST, Ports())
+        assert chosen.http != 8000
+        assert 8000 in chosen.taken
+        assert 8000 not in choose_ports(HOST, Ports(http=0)).taken, "nobody wanted it"
 
 
 def test_an_asked_port_in_use_is_named_with_its_owner():
@@ -35,6 +40,17 @@ def test_an_asked_port_in_use_is_named_with_its_owner():
         port = taken.getsockname()[1]
         with pytest.raises(HostError, match=f"port {port} .* in use by .*{os.getpid()}"):
             choose_ports(HOST, Ports(metrics=port))
+
+
+def test_a_port_of_a_service_is_named_with_its_repository(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    pid = os.getpid()
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        urls = (f"http://{HOST}:{port}1", f"{HOST}:{port}2", f"http://{HOST}:{port}/metrics")
+        write_record(ServiceRecord(pid, start_time(pid), "/the/models", *urls, "log"))
+        with pytest.raises(HostError, match=rf"by the service on /the/models \(pid {pid}\)"):
+            choose_ports(HOST, Ports(http=port))
 
 
 def test_the_same_port_cannot_be_asked_for_twice():
