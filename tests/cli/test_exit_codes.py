@@ -59,6 +59,20 @@ def test_usage(nosbuild, arguments):
     assert "Usage: nosbuild" in nosbuild(*arguments).failed(2)
 
 
+def test_run_needs_one_source_of_inputs(nosbuild):
+    neither = nosbuild("run", "m").failed(2)
+    assert "Give --input FILE, or --random" in neither
+    both = nosbuild("run", "m", "--random", "--input", "x.json").failed(2)
+    assert "exclude each other" in both
+    assert "Invalid value" not in neither + both
+
+
+def test_help_of_the_ports(nosbuild):
+    shown = nosbuild("serve", "--help").out
+    for port in ("HTTP port; by default 8000", "gRPC port; by default 8001", "Metrics port"):
+        assert port in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
