@@ -70,12 +70,19 @@ class SpecError(InputError):
 
     def _lines(self) -> list[str]:
         lines = []
+        file = _as_typed(self.file)
         for problem in self.problems:
-            where = f"{self.file}:{problem.line}" if problem.line else self.file
+            where = f"{file}:{problem.line}" if problem.line else file
             key = f"{problem.key}: " if problem.key else ""
             lines.append(f"{where}: {key}{problem.found}")
-            lines.append(f"    {problem.remedy}")
+            lines.append(f"  {problem.remedy}")
         return lines
+
+
+def _as_typed(file: str) -> str:
+    """Relative to the current directory where it lies in it: as the user would name it."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file
 
 
 class SourceError(InputError):

@@ -42,7 +42,7 @@ def test_ls(gallery_build, run_in):
 def test_check_says_nothing_of_what_was_built(gallery_build, run_in):
     _, folder = gallery_build
     done = run_in(folder, "check")
-    assert (done.code, done.out.strip()) == (0, "nothing to complain about")
+    assert (done.code, done.out.strip()) == (0, "no problems found")
     assert run_in(folder, "check", "--json").json == []
 
 

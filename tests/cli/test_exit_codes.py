@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,6 @@ def test_help_imports_nothing_heavy():
     "arguments",
     [
         ["buidl"],
-        ["build"],
         ["build", "m", "--frehs"],
         ["build", "m", "--step-timeout", "soon"],
         ["build", "m", "--step-timeout", "0"],
@@ -77,6 +77,8 @@ def test_help_of_the_ports(nosbuild):
     ("arguments", "parts"),
     [
         (["build", "absent"], ["absent: there is no such file or folder", "nosbuild new absent"]),
+        (["build"], ["model_repository does not exist", "nosbuild new"]),
+        (["build", "."], [". holds no model", "nosbuild new"]),
         (["build", "hub:minilmm"], ["hub:minilmm: the gallery has no such model", "minilm?"]),
         (["check"], ["model_repository does not exist", "nosbuild new"]),
         (["check", "."], ["holds no model"]),
@@ -138,7 +140,8 @@ def test_models_that_cannot_be_built(nosbuild, model, text, files, code, parts):
     assert sorted(folder.iterdir()) == before
     (failed,) = done.json["failed"]
     assert failed["exit_code"] == code
-    assert failed["message"] in message
+    said = message.replace("\n  ", "\n")  # all but the first line stand below the name
+    assert failed["message"] in said
 
 
 def test_a_server_that_is_not_there(nosbuild):
@@ -197,3 +200,44 @@ def fit():
     estimator.coef_ = np.array([1 / 3, 1 / 7])
     return estimator
 """
+
+
+def test_problems_of_a_spec_align_and_stay_whole(nosbuild, model):
+    model("wave", "sorce: {onnx: x}\nquality: {cosin: 0.9}\n")
+    done = nosbuild("build", COLUMNS="40")
+    first, *rest = done.failed(3).splitlines()
+    assert first == "✗ wave"
+    where = [line for line in rest if "model.yaml" in line]
+    assert len(where) >= 3
+    assert all(line.startswith("  model_repository/wave/model.yaml") for line in where)
+    assert all(line.startswith("    ") for line in rest if line not in where)
+    assert len(rest) == 2 * len(where)
+    assert done.out == ""
+
+
+def test_an_error_of_the_users_code_names_the_log(nosbuild, model):
+    model("m", LINEAR, code="def fit():\n    1 / 0\n")
+    done = nosbuild("build", COLUMNS="40")
+    found, *helps = done.failed(3).splitlines()[1:]
+    assert found.startswith("✗ m  ") and found.endswith("(code.py:2)")
+    assert all(line.startswith("  ") for line in helps)
+    log = Path(helps[-1].removeprefix("  Log: "))
+    assert "ZeroDivisionError" in log.read_text()
+    assert done.out == ""
+
+
+def test_all_models_are_built_by_default_and_outputs_are_named(nosbuild, model):
+    model("m", LINEAR, code=FIT)
+    logistic = FIT.replace("LinearRegression()", "LogisticRegression()")
+    two = logistic.replace("LinearRegression", "LogisticRegression").replace(
+        "np.ones(2)", "np.arange(2)"
+    )
+    model("two", LINEAR, code=two)
+    done = nosbuild("build")
+    assert done.code == 0, done.err
+    heading, one, *others = done.out.splitlines()
+    assert heading.split()[:2] == ["model", "quality"]
+    assert "prediction: " not in one
+    assert any("label: agreement" in line for line in others)
+    assert any("probabilities: relative" in line for line in others)
+    assert "random inputs; name real ones with samples: in the model.yaml" in done.out

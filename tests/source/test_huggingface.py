@@ -102,7 +102,7 @@ def test_declared_outputs_may_be_fewer(folder, make_model, export):
 def test_an_input_that_forward_does_not_know(folder, make_model):
     save(folder, BertModel(BERT))
     yaml = "inputs: {input_ids: 'int64[batch, seq]', mask: 'int64[batch, seq]'}\ndims: {seq: 1..8}"
-    with pytest.raises(SourceError, match=r"inputs mask are no parameters of BertModel.forward"):
+    with pytest.raises(SourceError, match=r"input mask is no parameter of BertModel.forward"):
         load_source(make_model(YAML + yaml))
 
 

@@ -21,7 +21,7 @@ def test_bad_spec(bad: BadSpec, load, tmp_path):
     for row in bad.problems:
         where = f"{file}:{row.line}" if row.line else str(file)
         key = f"{row.key}: " if row.key else ""
-        assert f"{where}: {key}{row.found}\n    {row.remedy}" in str(raised.value)
+        assert f"{where}: {key}{row.found}\n  {row.remedy}" in str(raised.value)
 
 
 def test_names_of_the_table_are_distinct():

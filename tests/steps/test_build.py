@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from linear import MODEL, write_linear
 
 from nosbuild.errors import HostError, Refused, SampleError, SpecError
+from nosbuild.plan.host import version_of
 from nosbuild.repository.check import check_repository
 from nosbuild.steps import build
 
@@ -109,6 +111,31 @@ def test_settings_alone_run_no_step_again(built, repository):
         again = build(built.folder, repository)
     assert cached(again) == {"export": True, "prove": True, "measure": True, "publish": False}
     assert (again.version, again.is_new) == (2, True)
+
+
+def test_what_changed_is_told_and_few_locks_are_kept(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path / "cache"))
+    folder = write_linear(repository / "linear")
+    assert reasons(build(folder))["export"] == "never made with these inputs"
+    file = folder / "model.yaml"
+    file.write_text(file.read_text().replace("batch: 1", "batch: 1..2"))
+    again = reasons(build(folder))
+    assert again["export"] == "dims changed"
+    assert again["prove"] == "dims changed, export changed"
+    file.write_text(file.read_text() + "quality: {relative: 0.01}\n")
+    again = reasons(build(folder))
+    assert (again["export"], again["prove"]) == ("nothing changed", "quality changed")
+    versions = metadata.version
+    monkeypatch.setattr(
+        metadata, "version", lambda name: "0.0.1" if name == "skl2onnx" else versions(name)
+    )
+    version_of.cache_clear()
+    try:
+        assert reasons(build(folder))["export"] == f"skl2onnx {versions('skl2onnx')} -> 0.0.1"
+    finally:
+        version_of.cache_clear()
+    steps = [path.name for path in (tmp_path / "cache/locks").glob("step-*")]
+    assert all(len(name) == len("step-00.lock") for name in steps)
 
 
 def test_a_failed_proof_leaves_what_was_published(built):
@@ -246,6 +273,7 @@ def test_an_interrupted_build_leaves_nothing(repository, tmp_path, number, code)
     errors = running.communicate()[1]
     assert running.returncode == code
     assert "Traceback" not in errors
+    assert ("interrupted; linear stays as it was" in errors) == (number == signal.SIGINT)
     psutil.wait_procs([child])
     assert state(repository) == before
 

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import time
 
 import pytest
 
@@ -115,6 +116,26 @@ def test_without_a_result_nothing_is_kept(store):
     with store.draft("k") as draft:
         (draft.folder / "file").write_text("half")
     assert left(store) == []
+
+
+def _hold(root, gate):
+    with Store(root).draft("other"):
+        gate.wait()
+        time.sleep(600)
+
+
+def test_what_a_killed_process_left_is_removed_with_the_next_draft(store):
+    context = multiprocessing.get_context("spawn")
+    gate = context.Barrier(2)
+    process = context.Process(target=_hold, args=(store.root, gate))
+    process.start()
+    gate.wait()
+    make(store)
+    assert len(left(store)) == 2  # its process lives
+    process.kill()
+    process.join()
+    make(store)
+    assert left(store) == ["k"]
 
 
 def _make_many(root, text, gate):

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 def build(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="Model folders, repositories (every model in them), or hub:<name>.",
-            metavar="MODEL...",
+            help="Model folders, repositories (every model in them), or hub:<name>; "
+            f"without any, the repository {DEFAULT_REPOSITORY}.",
+            metavar="[MODEL]...",
+            show_default=False,
         ),
-    ],
+    ] = None,
     repository: Annotated[
         Path | None,
         typer.Option(
@@ -37,13 +39,14 @@ def build(
 ) -> None:
     """Export models, prove them against the original, publish those that pass."""
     from nosbuild.cli.build_progress import BuildProgress, Failure
+    from nosbuild.cli.exits import INTERRUPTED
     from nosbuild.errors import InternalError, NosError
     from nosbuild.steps import build as build_model
 
     done: list[BuildResult] = []
     failed: list[Failure] = []
     shown = BuildProgress(explain=explain)
-    for folder in _folders(models, repository):
+    for folder in _folders(models or [str(DEFAULT_REPOSITORY)], repository):
         try:
             with shown:
                 done.append(
@@ -59,7 +62,10 @@ def build(
             raise
         except NosError as error:
             failed.append(Failure(folder.name, error))
-            shown.failed(folder.name, error, last=as_json)
+            shown.failed(folder.name, error)
+        except KeyboardInterrupt:
+            shown.interrupted(folder.name)
+            raise typer.Exit(INTERRUPTED) from None
     if as_json:
         from nosbuild.cli.printing import print_json
 
@@ -71,7 +77,13 @@ def build(
 
 
 def _folders(models: list[str], repository: Path | None) -> list[Path]:
-    """The folder of every model named, in order, each once."""
+    """The folder of every model named, in order, each once.
+
+    Raises:
+        RepositoryError: a folder without any model, or without the repository to build by default.
+    """
+    from nosbuild.errors import RepositoryError
+
     found: list[Path] = []
     for name in models:
         if name.startswith("hub:"):
@@ -81,6 +93,13 @@ def _folders(models: list[str], repository: Path | None) -> list[Path]:
             continue
         path = Path(name)
         inside = sorted(file.parent for file in path.glob("*/model.yaml"))
+        is_default = path == DEFAULT_REPOSITORY and not path.exists()
+        if is_default or (path.is_dir() and not inside and not any(path.glob("*.y*ml"))):
+            what = "does not exist" if is_default else "holds no model"
+            raise RepositoryError(
+                f"{name} {what}",
+                "Name a model's folder, or start a model: nosbuild new my_model --from torch",
+            )
         found += inside if inside and not (path / "model.yaml").exists() else [path]
     return list(dict.fromkeys(found))
 

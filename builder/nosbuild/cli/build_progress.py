@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
 from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
 
+from nosbuild.cli.messages import message_lines
 from nosbuild.cli.printing import megabytes, progress, results, table
 from nosbuild.errors import NosError
 
@@ -65,11 +65,11 @@ class BuildProgress:
     def plan(self, plan: BuildPlan) -> None:
         """The variants to try, where asked to explain; skips always."""
         if self.explain:
-            self.console.print(Text(plan.describe(), style="dim"))
+            self._say(Text(plan.describe(), style="dim"))
         else:
             for skip in plan.skips:
                 text = f"  skips {skip.what}: {skip.reason}"
-                self.console.print(Text.assemble((plan.model, "bold"), text))
+                self._say(Text.assemble((plan.model, "bold"), text))
 
     def step(self, model: str, step: str, why: str) -> None:
         """A step begins."""
@@ -80,7 +80,7 @@ class BuildProgress:
             self._status = Status(doing, console=self.console)
             self._status.start()
         else:
-            self.console.print(doing)
+            self._say(doing)
 
     def step_done(self, model: str, outcome: StepOutcome) -> None:
         """A step ended."""
@@ -90,25 +90,34 @@ class BuildProgress:
         why = f"  [dim]{escape(outcome.why)}[/]" if self.explain else ""
         mark = "[dim]=[/]" if outcome.cached else "[green]✓[/]"
         line = f"{mark} [bold]{model}[/]  {outcome.step} [dim]{outcome.seconds:.1f} s[/]{why}"
-        self.console.print(line)
+        self._say(line)
 
-    def failed(self, name: str, error: NosError, *, last: bool) -> None:
-        """Why a model was not published; the message again where a table follows no more."""
+    def failed(self, name: str, error: NosError) -> None:
+        """Why a model was not published."""
         self._stop()
-        self.console.print(Text.assemble(("✗ ", "red"), (f"{name}  ", "bold"), error.message))
-        if error.remedy:
-            self.console.print(Text(f"  {error.remedy}", style="dim"))
+        (first, *rest), helps = message_lines(f"{name} ", error.message, error.remedy)
+        said = first.removeprefix(name)
+        self._say(Text.assemble(("✗ ", "red"), (name, "bold"), "\n".join([said, *rest])))
+        if helps:
+            self._say(Text("\n".join(helps), style="dim"))
+
+    def interrupted(self, name: str) -> None:
+        """Ctrl-C, before the model was published."""
+        self._stop()
+        self._say(Text(f"interrupted; {name} stays as it was"))
 
     def table(self, done: list[BuildResult], failed: list[Failure]) -> None:
-        """One table on standard output: every model, and what became of it."""
-        rows = table("model", "error", "latency", "items/s", "verdict")
+        """One table on standard output, of all models, where any was published."""
+        if not done:
+            return  # why is said above
+        rows = table("model", "quality", "latency", "items/s", "verdict")
         for column in rows.columns:
-            column.no_wrap = column.header != "error"
+            column.no_wrap = column.header != "quality"
         for result in done:
             size = megabytes(result.artifact_bytes)
             rows.add_row(
                 f"[bold]{result.name}[/]\n[dim]{result.variant}, {size}[/]",
-                "\n".join(_errors(result)),
+                "\n".join(_qualities(result)),
                 "\n".join(_latencies(result)),
                 f"{result.items_per_second:,.0f}",
                 _verdict(result),
@@ -116,8 +125,14 @@ class BuildProgress:
         for failure in failed:
             refused = f"[red]{'refused' if failure.error.exit_code == 4 else 'failed'}[/]"
             rows.add_row(f"[bold]{failure.name}[/]", "", "", "", refused)
-        notes = [Text.from_markup(note) for result in done for note in _notes(result)]
-        results().print(Group(rows, *notes))
+        console = results()
+        console.print(rows)
+        for note in (note for result in done for note in _notes(result)):
+            console.print(note, soft_wrap=True)
+
+    def _say(self, text: Text | str) -> None:
+        """Lines as long as they are: a terminal folds them, a log keeps them whole."""
+        self.console.print(text, soft_wrap=True)
 
     def _stop(self) -> None:
         if self._status is not None:
@@ -125,15 +140,17 @@ class BuildProgress:
             self._status = None
 
 
-def _errors(result: BuildResult) -> list[str]:
+def _qualities(result: BuildResult) -> list[str]:
     """``cosine 0.9999 >= 0.99``: what was found, beside what was demanded."""
     lines = []
+    several = len({finding.output for finding in result.proof.findings}) > 1
     for finding in result.proof.findings:
         metric, _, bar = finding.bar.partition(" ")
         within = finding.bar.partition(" excess")[0]
         is_allclose = metric.startswith("allclose")
         shown = f"{escape(metric)} {finding.value:.4g} [dim]{escape(bar)}[/]"
-        lines.append(escape(within) if is_allclose else shown)
+        output = f"{escape(finding.output)}: " if several else ""
+        lines.append(output + (escape(within) if is_allclose else shown))
     return lines
 
 
@@ -157,8 +174,9 @@ def _notes(result: BuildResult) -> list[str]:
         if finding.noise_misses
     ]
     if not result.proof.real_samples:
+        count = result.proof.samples
         notes.append(
-            f"[yellow]{result.name}[/]: proven on {result.proof.samples} random inputs; "
-            "name real ones in samples:"
+            f"[yellow]{result.name}[/]: proven on {count} random input{'s' * (count != 1)}; "
+            "name real ones with samples: in the model.yaml"
         )
     return notes

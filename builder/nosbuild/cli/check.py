@@ -32,9 +32,9 @@ def check(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) 
                 Text.assemble((finding.severity, style), f" {finding.file}: {finding.message}"),
                 soft_wrap=True,
             )
-            console.print(Text(f"    {finding.remedy}", style="dim"), soft_wrap=True)
+            console.print(Text(f"  {finding.remedy}", style="dim"), soft_wrap=True)
         warnings = len(findings) - errors
         counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-        console.print(counts if findings else "[green]nothing to complain about[/]")
+        console.print(counts if findings else "[green]no problems found[/]")
     if errors:
         raise typer.Exit(InputError.exit_code)

@@ -9,6 +9,7 @@ from types import FrameType
 
 import typer
 
+from nosbuild.cli.messages import message_lines
 from nosbuild.errors import HostError, InputError, InternalError, NosError
 
 INTERRUPTED = 130
@@ -49,7 +50,8 @@ def _report(kind: str, message: str, remedy: str, code: int) -> None:
         described = {"type": kind, "message": message, "remedy": remedy, "exit_code": code}
         typer.echo(json.dumps({"error": described}))
     else:
-        typer.secho(f"error: {message}", fg="red", err=True)
-        if remedy:
-            typer.echo(remedy, err=True)
+        found, helps = message_lines("error:", message, remedy)
+        typer.secho("\n".join(found), fg="red", err=True)
+        for line in helps:
+            typer.echo(line, err=True)
     sys.exit(code)

@@ -44,6 +44,7 @@ def measure(
         Path(artifact),
         [sample.inputs for sample in read_golden(Path(golden))],
         batch_sizes(spec),
+        spec.dim_range("batch").typical if spec.is_batched else 1,
         [Placement(*row) for row in placements],
         spec.objective.kind,
         spec.objective.p99_ms,

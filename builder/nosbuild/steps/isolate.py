@@ -99,7 +99,7 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
     if answer is None:
         raise _died(step, code)
     if "error" in answer:
-        raise _error(answer["error"])
+        raise _error(answer["error"], step.log)
     found: dict[str, Any] = answer["result"]
     return found
 
@@ -140,8 +140,9 @@ def _died(step: Isolated, code: int) -> NosError:
     )
 
 
-def _error(described: dict[str, Any]) -> NosError:
+def _error(described: dict[str, Any], log: Path) -> NosError:
     if described["type"] == "SpecError":
         problems = [SpecProblem(*row) for row in described["problems"]]
         return SpecError(described["file"], problems)
-    return error_classes()[described["type"]](described["message"], described["remedy"])
+    remedy = f"{described['remedy']}\nLog: {log}".lstrip()
+    return error_classes()[described["type"]](described["message"], remedy)

@@ -1,4 +1,4 @@
-"""What a step is made from goes in; the key of its cache entry comes out.
+"""What a step is made from goes in; the parts whose digest is the key of its cache entry come out.
 
 Files that the user's code reads by itself are not in the key: the store checks them at each use.
 """
@@ -32,28 +32,32 @@ _ROOMS: dict[str, tuple[str, ...]] = {
 _HOST_MATTERS = ("measure",)
 
 
-def step_key(step: str, spec: ModelSpec, host: HostFacts, made_from: list[Any]) -> str:
-    """The key of one step.
+def key_parts(
+    step: str, spec: ModelSpec, host: HostFacts, made_from: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that decides what a step makes, as JSON-able data.
 
     Args:
         step: its name.
         spec: only the sections that matter to the step count.
         host: library versions; the processor where the step measures speed.
-        made_from: keys of the steps whose results it takes, and other inputs.
+        made_from: named inputs: the keys of the steps whose results it takes, and others.
     """
     parts: dict[str, Any] = {
         "step": step,
         "code": _code_digest(step),
         "spec": spec.section(*SECTIONS[step]),
         "folder": str(spec.folder) if step != "measure" else "",
-        "libraries": host.libraries,
-        "packages": {text: version_of(distribution_name(text)) for text in spec.build_requirements},
+        "versions": {
+            **host.libraries,
+            **{name: version_of(name) for name in map(distribution_name, spec.build_requirements)},
+            "Python": host.python.rpartition(".")[0],
+        },
         "made_from": made_from,
-        "python": host.python.rpartition(".")[0],
     }
     if step in _HOST_MATTERS:
-        parts["host"] = [host.cpus, host.cpu_model]
-    return sha256_of_value(parts)
+        parts["host"] = {"processors": host.cpus, "processor": host.cpu_model}
+    return parts
 
 
 def named_source_files(spec: ModelSpec) -> dict[str, str]:

@@ -20,12 +20,13 @@ from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
 from nosbuild.steps.functions import tensors_from
 from nosbuild.steps.isolate import Isolated, run_isolated
-from nosbuild.steps.keys import SECTIONS, distribution_name, named_source_files, step_key
+from nosbuild.steps.keys import SECTIONS, distribution_name, key_parts, named_source_files
+from nosbuild.steps.reasons import LastParts
 from nosbuild.steps.result import BuildResult, StepOutcome
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
-from nosbuild.store.hashing import sha256_of_file
+from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.store.host_errors import host_errors
-from nosbuild.store.store import Entry, Miss, Store
+from nosbuild.store.store import NEVER_MADE, Entry, Miss, Store
 from nosbuild.verify.measure import Measurement
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.variant import verified
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.onnx"
 STEP_TIMEOUT = 3600.0
 """Seconds that one step may take before it is ended."""
+
+
+LOCK_DIGITS = 2
+"""Hex digits of a step's key in its lock's name: 256 lock files, however many builds there were."""
 
 
 class Progress(Protocol):
@@ -135,12 +140,14 @@ class _Walk:
         (planned,) = plan.variants
         sources = named_source_files(spec)
         self.read |= sources
-        exported = self._step("export", [sources], {})
+        exported = self._step("export", sources, {})
         inputs, outputs = tensors_from(exported.result)
         complete = spec.with_tensors(inputs, outputs, exported.result["default_dims"])
         artifact = exported.folder / MODEL_FILE
         proven = self._step(
-            "prove", [exported.key], {"artifact": str(artifact), "variant": planned.name}
+            "prove",
+            {"export": exported.key},
+            {"artifact": str(artifact), "variant": planned.name},
         )
         proof = Proof.model_validate(proven.result)
         if not proof.passed:
@@ -151,7 +158,7 @@ class _Walk:
         placements = [[p.instances, p.threads] for p in plan.placements]
         measured = self._step(
             "measure",
-            [exported.key, proven.key, placements],
+            {"export": exported.key, "prove": proven.key, "placements": placements},
             {
                 "artifact": str(artifact),
                 "golden": str(proven.folder / "golden"),
@@ -187,19 +194,23 @@ class _Walk:
             steps=tuple(self.outcomes),
         )
 
-    def _step(self, name: str, made_from: list[Any], arguments: dict[str, Any]) -> Entry:
+    def _step(self, name: str, made_from: dict[str, Any], arguments: dict[str, Any]) -> Entry:
         """The step's entry: from the cache, or made now in a child process."""
         started = time.monotonic()
-        key = step_key(name, self.spec, self.host, made_from)
-        with FileLock(_locks() / f"step-{key[:32]}.lock"):
+        parts = key_parts(name, self.spec, self.host, made_from)
+        key = sha256_of_value(parts)
+        last = LastParts(cache_folder() / "last", self.spec.folder, name)
+        with FileLock(_locks() / f"step-{key[:LOCK_DIGITS]}.lock"):
             found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
             if isinstance(found, Miss):
-                why = found.reason
+                why = (last.changes(parts) if found == NEVER_MADE else "") or found.reason
                 self.progress.step(self.spec.name, name, why)
                 found = self._make(name, key, arguments)
                 cached = False
             else:
                 why, cached = "nothing changed", True
+            with _cache_errors():
+                last.keep(parts)
         self.keys[name] = key
         self.read |= found.read
         self._done(StepOutcome(name, cached, why, time.monotonic() - started))

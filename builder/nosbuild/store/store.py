@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nosbuild.store.hashing import sha256_of_file, sha256_of_files
+from nosbuild.store.scratch import scratch_folder
 
 _RECORD = "entry.json"
 
@@ -41,6 +40,9 @@ class Miss:
     reason: str
 
 
+NEVER_MADE = Miss("never made with these inputs")
+
+
 @dataclass
 class Draft:
     """A step being made: write files into ``folder``, set ``result`` and ``read``."""
@@ -60,7 +62,7 @@ class Store:
         """The entry of that key, its files intact and everything it read unchanged."""
         folder = self.root / key
         if not (folder / _RECORD).is_file():
-            return Miss("never made with these inputs")
+            return NEVER_MADE
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
             for name, digest in record["files"].items():
@@ -81,15 +83,12 @@ class Store:
         Where the block raises, or sets none, nothing is kept.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{key[:12]}-", dir=self.root))
-        draft = Draft(scratch / "entry")
-        draft.folder.mkdir()
-        try:
+        with scratch_folder(self.root) as scratch:
+            draft = Draft(scratch / "entry")
+            draft.folder.mkdir()
             yield draft
             if draft.result is not None:
                 self._finish(key, draft)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _finish(self, key: str, draft: Draft) -> None:
         files = [path for path in draft.folder.rglob("*") if path.is_file()]
@@ -112,10 +111,9 @@ class Store:
             self._remove(final)  # stale, corrupt, or made by another process meanwhile
 
     def _remove(self, entry: Path) -> None:
-        stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=self.root))
-        with suppress(FileNotFoundError):  # another process was faster
-            entry.replace(stale / "entry")
-        shutil.rmtree(stale, ignore_errors=True)
+        # Moved away first: nobody may find half an entry.
+        with scratch_folder(self.root) as stale, suppress(FileNotFoundError):
+            entry.replace(stale / "entry")  # missing where another process was faster
 
 
 def _digest_or_none(path: Path) -> str | None:

@@ -74,6 +74,7 @@ def measure(
     artifact: Path,
     items: Sequence[dict[str, np.ndarray]],
     batch_sizes: Sequence[int],
+    typical: int,
     placements: Sequence[Placement],
     objective: str,
     p99_ms: float | None,
@@ -85,12 +86,12 @@ def measure(
     Args:
         artifact: the ONNX file.
         items: real samples, without the batch axis where ``batched``.
-        batch_sizes: ascending: 1, typical, max.
+        batch_sizes: whose latency is measured.
+        typical: the one of them whose throughput is measured.
         placements: instances x threads to choose from.
         objective: ``throughput`` or ``latency``.
         p99_ms: upper limit on p99 at the typical batch, for ``throughput``; None for no limit.
     """
-    typical = batch_sizes[min(1, len(batch_sizes) - 1)]
     inputs = {size: _inputs(items, size, batched) for size in batch_sizes}
     latencies = _latencies(artifact, inputs, max(p.instances * p.threads for p in placements))
     throughputs = _throughputs(artifact, inputs[typical], typical, placements)
