@@ -246,6 +246,17 @@ def test_rows_that_influence_each_other_are_refused(torch_model, proven):
     assert "Declare the tensors without the batch axis" in proof.refusal()
 
 
+def test_rounding_of_another_batch_size_is_no_influence(torch_model, proven):
+    """The rows differ from themselves alone by 1e-6 of their scale, and miss the bar by that."""
+    body = "def forward(self, x):\n    return x + %s * (x.shape[0] - 1)"
+    quality = "quality: {y: {atol: 1e-12}}\ndims: {batch: 1..2}"
+    refusal = proven(torch_model(body % "1e-6", more=quality)).refusal()
+    assert "influence each other" not in refusal
+    assert refusal.endswith("and the source itself misses it")
+    more = torch_model(body % "0.1", more=quality, name="more")
+    assert "influence each other" in proven(more).refusal()
+
+
 def test_a_graph_that_holds_for_batch_one_only_is_refused(torch_model, proven):
     """The export runs at every size here, but its rows see each other."""
     other = torch_model("def forward(self, x):\n    return x + (x - x.mean(0))", name="other")
