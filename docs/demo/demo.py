@@ -164,8 +164,7 @@ def main() -> int:
         console.print(f"[green]✓[/] {name:20} built and proven [dim]{seconds:6.1f} s")
 
     failures = 0
-    with nosbuild.serve(REPOSITORY) as service:
-        client = service.client()
+    with nosbuild.serve(REPOSITORY) as service, service.client() as client:
         console.print(
             Panel.fit(f"Triton Inference Server at [bold]{service.grpc_url}", style="dim")
         )

@@ -46,13 +46,14 @@ def main() -> None:
         ids = np.random.default_rng(0).integers(999, 30000, (1, TOKENS))
         sentence = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         features = {"x": np.random.default_rng(0).normal(size=(1, FEATURES)).astype(np.float32)}
-        with nosbuild.serve(repository, http_port=0, grpc_port=0, metrics_port=0) as service:
+        ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+        with nosbuild.serve(repository, **ports) as service, service.client() as client:
             sizes = {"minilm": (1, 16), "trivial": (1, 16)}
             limits: dict[str, dict[int, list[float]]] = {}
             served: dict[str, dict[int, list[Load]]] = {}
             for result, inputs in ((minilm, sentence), (trivial, features)):
                 name = result.name
-                outputs = [key for key in service.client().run(name, inputs)]
+                outputs = list(client.run(name, inputs))
                 request = prepared_request(service.http_url, name, inputs, outputs)
                 limits[name] = {batch: [] for batch in BATCHES}
                 served[name] = {count: [] for count in sizes[name]}
@@ -66,7 +67,7 @@ def main() -> None:
                     for count in sizes[name]:
                         seen = load(service.http_url, request, count, options.seconds)
                         served[name][count].append(seen)
-            batch_sizes = service.client().statistics("minilm").executions_by_batch_size
+            batch_sizes = client.statistics("minilm").executions_by_batch_size
     _print(minilm, trivial, limits, served, dict(batch_sizes))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import urllib.request
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import tiny_models
-from conftest import call_over
+from calling import call_over
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.runtime import running_services, serve
@@ -80,16 +81,21 @@ def test_every_model_that_does_not_load_is_named_with_its_reason(tmp_path):
     config = (tmp_path / "retyped/config.pbtxt").read_text()
     (tmp_path / "retyped/config.pbtxt").write_text(config.replace("TYPE_FP32", "TYPE_BF16"))
 
+    # What can be seen without a server is told before one is started.
     with pytest.raises(RepositoryError) as caught:
         serve(tmp_path)
-
     reasons = dict(re.findall(r"^model '(\w+)': (.*)$", caught.value.message, re.MULTILINE))
-    assert set(reasons) == {"raises", "corrupt", "missing", "syntax", "renamed", "retyped"}
+    assert set(reasons) == {"missing", "syntax"}
+    assert "1/model.onnx: the model file is missing" in reasons["missing"]
+    assert 'no field named "max_batch"' in reasons["syntax"]
+
+    with pytest.raises(RepositoryError) as caught:
+        serve(tmp_path, models=["add_one", "raises", "corrupt", "renamed", "retyped"])
+    reasons = dict(re.findall(r"^model '(\w+)': (.*)$", caught.value.message, re.MULTILINE))
+    assert set(reasons) == {"raises", "corrupt", "renamed", "retyped"}
     assert reasons["raises"].startswith("KeyError: 'no weights here' (")
     assert reasons["raises"].endswith("model.py:7 in read_weights)")
     assert "cannot load model.onnx" in reasons["corrupt"]
-    assert "model.onnx is missing" in reasons["missing"]
-    assert 'no field named "max_batch"' in reasons["syntax"]
     assert "'wrong' is not in the ONNX file, which has 'x'" in reasons["renamed"]
     assert "'x' is bfloat16" in reasons["retyped"]
     log = Path(re.search(r"Triton's log: (\S+)", caught.value.remedy)[1])
@@ -101,13 +107,33 @@ def test_every_model_that_does_not_load_is_named_with_its_reason(tmp_path):
 def test_keep_going_serves_what_loads(tmp_path):
     tiny_models.add_one(tmp_path)
     tiny_models.slow(tmp_path, RAISES, "raises")
+    tiny_models.add_one(tmp_path, "missing")
+    (tmp_path / "missing/1/model.onnx").unlink()
     with serve(tmp_path, keep_going=True) as service:
         assert service.models() == ["add_one"]
-        assert list(service.failures) == ["raises"]
+        assert set(service.failures) == {"raises", "missing"}
         with pytest.raises(RepositoryError, match="'raises' does not load: KeyError"):
             service.load_model("raises")
         with pytest.raises(RequestError, match="'raises' is not loaded"):
             service.unload_model("raises")
+
+
+def test_an_earlier_log_of_the_users_is_kept(tmp_path):
+    tiny_models.add_one(tmp_path)
+    log = tmp_path / "triton.log"
+    log.write_text("E0101 address already in use\n")
+    with serve(tmp_path, log_file=log):
+        assert "address already in use" not in log.read_text()
+    assert (tmp_path / "triton.log.1").read_text() == "E0101 address already in use\n"
+
+
+def test_a_server_that_died_is_told_as_such(tmp_path):
+    tiny_models.add_one(tmp_path)
+    with serve(tmp_path) as service:
+        os.kill(service.pid, signal.SIGKILL)
+        service.wait()
+        with pytest.raises(HostError, match="does not answer"):
+            service.models()
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import tiny_models
-from conftest import call_over
+from calling import call_over
 
 from nosbuild.runtime import running_services, serve
 

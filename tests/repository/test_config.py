@@ -173,11 +173,11 @@ def test_raw_takes_fields_in_snake_and_camel_case(config_of):
     config = config_of(
         batched(
             "raw: {model_transaction_policy: {decoupled: true},\n"
-            "  defaultModelFilename: other.onnx, metric_tags: {team: a}}"
+            "  modelOperations: {opLibraryFilename: [lib.so]}, metric_tags: {team: a}}"
         )
     )
     assert config.model_transaction_policy.decoupled
-    assert config.default_model_filename == "other.onnx"
+    assert list(config.model_operations.op_library_filename) == ["lib.so"]
     assert dict(config.metric_tags) == {"team": "a"}
 
 
@@ -209,7 +209,7 @@ def test_raw_replaces_lists(config_of):
             10,
             ["raw.model_transaction_policy", "decopled", "model_config.proto"],
         ),
-        ("raw:\n  default_model_filename: 5", 9, ["raw.default_model_filename", "ModelConfig"]),
+        ("raw:\n  metric_tags: 5", 9, ["raw.metric_tags", "ModelConfig"]),
         (
             "batching: {priority_levels: 2, default_priority: 1, preserve_ordering: true}",
             8,

@@ -164,11 +164,20 @@ def test_policy_that_names_no_version_is_refused_before_anything_is_written(publ
     before = tree(model / "1"), (model / "config.pbtxt").read_bytes()
     with pytest.raises(SpecError) as caught:
         publish("b", policy("{specific: [7]}"))
-    assert "version_policy.specific: names no version that there is (with this build: 1, 2)" in str(
+    assert "version_policy.specific: names no version that there is with these inputs" in str(
         caught.value
     )
     assert before == (tree(model / "1"), (model / "config.pbtxt").read_bytes())
     assert ModelFolder(model).versions() == [1]
+
+
+def test_versions_of_another_shape_are_not_served_beside_the_new_one(publish, model):
+    publish("a", policy("all"))
+    publish("b", policy("all").replace("float32[batch", "float64[batch"))
+    assert served(model) == [2]
+    with pytest.raises(SpecError, match="with these inputs, outputs and largest batch"):
+        publish("b", policy("{specific: [1]}").replace("float32[batch", "float64[batch"))
+    assert served(model) == [2]
 
 
 def test_a_tampered_artifact_is_published_anew(publish, model):

@@ -37,11 +37,9 @@ def serve(
     """Start a real Triton on a repository; Ctrl-C stops it cleanly."""
     from nosbuild.cli.printing import progress
     from nosbuild.errors import HostError
-    from nosbuild.repository.check import check_before_serving
     from nosbuild.runtime import serve as start
 
     signal.signal(signal.SIGTERM, _as_interrupt)
-    check_before_serving(repository, model)
     console = progress()
     with console.status("starting Triton") as status:
 

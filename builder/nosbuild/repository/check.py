@@ -6,7 +6,7 @@ that are not those that were proven, settings edited by hand, a spec that moved 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.repository.config import read_config, write_text
 from nosbuild.repository.layout import LOCK, STAGING_PREFIX, WARMUP, ModelFolder, model_folders
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
-from nosbuild.repository.served import built_versions, served_versions
+from nosbuild.repository.served import alike_versions, built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 
 _MODEL_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
@@ -260,7 +260,7 @@ class _Check:
             return
         try:
             spec = load_spec(self.folder.path)
-            wanted = served_versions(spec, built)
+            wanted = served_versions(spec, alike_versions(self.folder, lock.interface))
         except SpecError as exc:
             yield self._warning(Path(exc.file), exc.message, "What is published still serves.")
             return
@@ -273,21 +273,16 @@ class _Check:
             )
 
 
-def check_before_serving(repository: Path, models: list[str] | None = None) -> None:
-    """Refuse to serve what is broken, or is not what was proven.
-
-    Args:
-        repository: the repository.
-        models: those to be served; None for all that are built.
-
-    Raises:
-        RepositoryError: names every error.
-    """
+def unservable_models(repository: Path, models: Iterable[str]) -> dict[str, str]:
+    """Model -> why it must not be served: it is broken, or is not what was proven."""
+    folders = {folder.name: folder for folder in model_folders(repository)}
     errors = [
         finding
-        for finding in check_repository(repository)
-        if finding.severity == "error" and (models is None or finding.model in models)
+        for name in models
+        for finding in check_model(folders[name], set(folders))
+        if finding.severity == "error"
     ]
-    if errors:
-        lines = "\n".join(f"  {finding.file}: {finding.message}" for finding in errors)
-        raise RepositoryError(f"{repository} cannot be served:\n{lines}", errors[0].remedy)
+    return {
+        name: "; ".join(f"{f.file}: {f.message}" for f in errors if f.model == name)
+        for name in dict.fromkeys(finding.model for finding in errors)
+    }

@@ -13,6 +13,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
+from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, TensorSpec
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ def model_config(
     _optimization(config, spec)
     _raw(config, spec)
     return config
+
+
+def interface_digest(config: ModelConfig) -> str:
+    """Digest of what all versions that one config.pbtxt serves must have in common."""
+    shared = model_config_pb2.ModelConfig(
+        backend=config.backend,
+        max_batch_size=config.max_batch_size,
+        input=config.input,
+        output=config.output,
+    )
+    return sha256_of_value(text_format.MessageToString(shared))
 
 
 def config_dims(tensor: TensorSpec, spec: ModelSpec) -> list[int]:

@@ -8,7 +8,7 @@
             model.onnx         the artifact
             nos.lock           what went into it
             golden/            samples and the source's answers
-            report.json        proof and measurement
+            report.json        measurement
 
 Format of the repository: Triton's docs/user_guide/model_repository.md.
 """

@@ -30,6 +30,8 @@ class Lock(BaseModel):
     """Digest of what the model.yaml said; comments and layout do not count."""
     artifact: dict[str, str]
     """File in the version folder -> sha256."""
+    interface: str
+    """Digest of the tensors and the largest batch: config.pbtxt has one for all versions."""
     config_sha256: str
     """Digest of config.pbtxt without its version policy."""
     steps: dict[str, str]

@@ -21,10 +21,16 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from nosbuild.errors import RepositoryError
-from nosbuild.repository.config import model_config, read_config, warmup_files, write_text
+from nosbuild.repository.config import (
+    interface_digest,
+    model_config,
+    read_config,
+    warmup_files,
+    write_text,
+)
 from nosbuild.repository.layout import GOLDEN, LOCK, REPORT, STAGING_PREFIX, WARMUP, ModelFolder
 from nosbuild.repository.lock import Lock, read_lock, write_lock
-from nosbuild.repository.served import built_versions, served_versions
+from nosbuild.repository.served import alike_versions, built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_files, sha256_of_value
 from nosbuild.store.host_errors import host_errors
 from nosbuild.verify.golden import read_golden
@@ -104,11 +110,13 @@ def _publish_locked(
     golden = read_golden(variant.golden)
     prefix = sha256_of_value(sha256_of_files(variant.golden.glob("*.npz"), variant.golden))[:12]
     messages, files = warmup_files(variant, spec, golden[0].inputs, prefix)
-    settings = sha256_of_value(write_text(model_config(variant, spec, messages, [])))
+    unversioned = model_config(variant, spec, messages, [])
+    settings = sha256_of_value(write_text(unversioned))
+    interface = interface_digest(unversioned)
     identity = sha256_of_value([variant.proof.artifact, settings, prefix, origins.spec_digest])
     newest = _newest(folder)
     if newest and newest.identity == identity and _intact(folder, newest):
-        served = served_versions(spec, built_versions(folder))
+        served = served_versions(spec, alike_versions(folder, interface))
         config = write_text(model_config(variant, spec, messages, served))
         if _reads(folder, config) and _has_all(folder, files):
             return Publication(folder.path, newest.version, is_new=False, why=NOTHING)
@@ -116,7 +124,7 @@ def _publish_locked(
             _write(folder, None, files, config)
         return Publication(folder.path, newest.version, is_new=False, why="config.pbtxt restored")
     version = max(folder.versions(), default=0) + 1
-    served = served_versions(spec, [*built_versions(folder), version])
+    served = served_versions(spec, [*alike_versions(folder, interface), version])
     config = write_text(model_config(variant, spec, messages, served))
     lock = Lock(
         model=spec.name,
@@ -125,6 +133,7 @@ def _publish_locked(
         identity=identity,
         spec_digest=origins.spec_digest,
         artifact=variant.proof.artifact,
+        interface=interface,
         config_sha256=settings,
         steps=origins.steps,
         read=origins.read,
@@ -171,7 +180,9 @@ def _write(
 
 
 def _write_version(version: Path, variant: VerifiedVariant, lock: Lock) -> None:
-    shutil.copytree(variant.golden, version / GOLDEN)
+    (version / GOLDEN).mkdir(parents=True)
+    for sample in variant.golden.glob("*.npz"):  # not copytree, whose error hides a full disk
+        shutil.copyfile(sample, version / GOLDEN / sample.name)
     for name in variant.proof.artifact:
         shutil.copyfile(variant.artifact / name, version / name)
     write_lock(lock, version / LOCK)

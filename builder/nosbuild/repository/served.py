@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import LOCK, ModelFolder
+from nosbuild.repository.lock import read_lock
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -15,6 +17,21 @@ def built_versions(folder: ModelFolder) -> list[int]:
     return [v for v in folder.versions() if (folder.version(v) / LOCK).is_file()]
 
 
+def alike_versions(folder: ModelFolder, interface: str) -> list[int]:
+    """The built versions with these tensors and this largest batch, ascending.
+
+    One config.pbtxt describes every version that it serves, so others cannot be served beside.
+    """
+    alike = []
+    for version in built_versions(folder):
+        try:
+            if read_lock(folder.version(version) / LOCK).interface == interface:
+                alike.append(version)
+        except RepositoryError:
+            continue  # broken, or of another nosbuild: nothing says that it fits
+    return alike
+
+
 def served_versions(spec: ModelSpec, versions: list[int]) -> list[int]:
     """What ``version_policy`` means for these versions, as config.pbtxt names them.
 
@@ -23,7 +40,8 @@ def served_versions(spec: ModelSpec, versions: list[int]) -> list[int]:
 
     Args:
         spec: the policy.
-        versions: those there are (and the one to be published), ascending, at least one.
+        versions: those that can be served together (the one to be published among them),
+            ascending, at least one.
 
     Raises:
         SpecError: ``specific`` names none of them.
@@ -37,7 +55,8 @@ def served_versions(spec: ModelSpec, versions: list[int]) -> list[int]:
     if not served:
         raise spec.error(
             ("version_policy", "specific"),
-            f"names no version that there is (with this build: {', '.join(map(str, versions))})",
+            "names no version that there is with these inputs, outputs and largest batch "
+            f"(with this build: {', '.join(map(str, versions))})",
             f"write e.g. {{specific: [{versions[-1]}]}}, or latest",
         )
     return served

@@ -61,7 +61,7 @@ class TritonControl:
             ControlRefused: it does not load.
             OSError: no answer; TimeoutError: none within ``timeout`` seconds.
         """
-        self._command(f"/v2/repository/models/{quote(model)}/load", timeout)
+        self._command(f"/v2/repository/models/{quote(model, safe='')}/load", timeout)
 
     def unload(self, model: str, timeout: float) -> None:
         """Unloads the model once its requests in flight are answered.
@@ -70,7 +70,7 @@ class TritonControl:
             ControlRefused: there is no such model.
             OSError: no answer; TimeoutError: none within ``timeout`` seconds.
         """
-        self._command(f"/v2/repository/models/{quote(model)}/unload", timeout)
+        self._command(f"/v2/repository/models/{quote(model, safe='')}/unload", timeout)
 
     def index(self) -> list[ModelState]:
         """Every model of the repository, loaded or not; several versions are several entries."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from nosbuild.errors import HostError, NosError, RepositoryError
+from nosbuild.repository.check import unservable_models
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
@@ -79,6 +80,12 @@ def serve(
     say = on_progress or _silent
     folder = Path(repository).absolute()
     servable = servable_models(folder, models)
+    broken = unservable_models(folder, [model.name for model in servable])
+    if broken and not (keep_going and len(broken) < len(servable)):
+        raise _not_servable(folder, broken)
+    servable = [model for model in servable if model.name not in broken]
+    if log_file and log_file.exists():
+        log_file.replace(log_file.with_name(f"{log_file.name}.1"))  # an earlier run's
     environment = server_environment(say)
     if drain_timeout is None:
         finalizes = any(model.finalizes for model in servable)
@@ -103,8 +110,9 @@ def serve(
                     service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
-            service.failures = _load(service, servable, load_timeout, say)
-            if service.failures and not (keep_going and len(service.failures) < len(servable)):
+            failed = _load(service, servable, load_timeout, say)
+            service.failures = {**broken, **failed}
+            if failed and not (keep_going and len(failed) < len(servable)):
                 raise _load_failures(service)
             _announce(service)
         except BaseException as error:
@@ -224,14 +232,27 @@ def _load(
     workers = min(_PARALLEL_LOADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
         # Ensembles load what they are made of, so they come when that is there.
-        for ensembles in (False, True):
-            group = [model for model in servable if model.is_ensemble is ensembles]
-            for name, reason in pool.map(load, group):
-                if reason:
-                    failures[name] = reason
-                    with told:
-                        say(f"{name} does not load: {reason}")
+        try:
+            for ensembles in (False, True):
+                group = [model for model in servable if model.is_ensemble is ensembles]
+                for name, reason in pool.map(load, group):
+                    if reason:
+                        failures[name] = reason
+                        with told:
+                            say(f"{name} does not load: {reason}")
+        except BaseException:
+            # A Ctrl-C: the loads that the pool would wait for end with the server.
+            service.process.stop()
+            raise
     return failures
+
+
+def _not_servable(repository: Path, broken: dict[str, str]) -> RepositoryError:
+    lines = [f"model {name!r}: {reason}" for name, reason in broken.items()]
+    return RepositoryError(
+        "\n".join([f"{repository} cannot be served:", *lines]),
+        "nosbuild check tells the remedy of each; or serve the others with --keep-going.",
+    )
 
 
 def _load_failures(service: InferenceService) -> RepositoryError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from nosbuild.errors import RepositoryError, RequestError
+from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
@@ -70,7 +71,8 @@ class InferenceService:
 
     def models(self) -> list[str]:
         """Names of the models that are loaded and ready, sorted."""
-        return sorted({entry.name for entry in self.control.index() if entry.state == "READY"})
+        with self._answered():
+            return sorted({entry.name for entry in self.control.index() if entry.state == "READY"})
 
     def load_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
         """Loads a model of the repository, or its newest version again.
@@ -89,12 +91,27 @@ class InferenceService:
 
         Raises:
             RequestError: it is not loaded.
+            HostError: the server does not answer.
         """
         if name not in self.models():
             raise RequestError(
                 f"model {name!r} is not loaded", f"Loaded are: {', '.join(self.models()) or '-'}"
             )
-        self.control.unload(name, timeout)
+        with self._answered():
+            self.control.unload(name, timeout)
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Turns a control call's failure into an error of the tree."""
+        try:
+            yield
+        except ControlRefused as refused:
+            raise RequestError(refused.reason, f"Triton's log: {self.log_file}") from refused
+        except OSError as error:
+            raise HostError(
+                f"the server at {self.http_url} does not answer: {error}",
+                f"It may have ended; its log is {self.log_file}.",
+            ) from error
 
     def stop(self) -> None:
         """Stops the server; nothing of it is left on return. Again is harmless."""

@@ -10,6 +10,7 @@ from nosbuild.spec.problems import Finding
 _SET_ELSEWHERE = {
     "name": "set it with `name`",
     "backend": "remove it; the build chooses it for the artifact",
+    "default_model_filename": "remove it; the build names the file",
     "platform": "remove it; the build sets `backend` instead",
     "input": "set it with `inputs`",
     "output": "set it with `outputs`",

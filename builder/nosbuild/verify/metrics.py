@@ -121,10 +121,13 @@ def finite_scale(array: np.ndarray) -> float:
 def bars_to_check(bars: dict[str, float], *, is_float: bool) -> list[Bar]:
     """The bars of a spec as checks; atol and rtol together make one.
 
-    Integers, booleans and strings are compared exactly unless ``agreement`` allows less.
+    Integers, booleans and strings are compared exactly, unless ``agreement`` allows less or a
+    metric of the user's own judges them.
     """
     if not is_float:
-        return [Bar("agreement", bars.get("agreement", 1.0))]
+        own = [Bar(name, value) for name, value in bars.items() if ":" in name]
+        exact = bars.get("agreement", None if own else 1.0)
+        return own if exact is None else [Bar("agreement", exact), *own]
     checks = [
         Bar(name, value)
         for name, value in bars.items()
