@@ -29,7 +29,7 @@ class HostFacts:
     """What a plan may depend on, and what a lock records."""
 
     cpus: int
-    """Processors this process may use (its affinity, not the machine's count)."""
+    """Processors this process may use: its affinity, or its container's quota if that is less."""
     cpu_model: str
     memory_bytes: int
     python: str
@@ -40,7 +40,7 @@ class HostFacts:
 def host_facts() -> HostFacts:
     """Look at this machine; nothing is imported and nothing is started."""
     return HostFacts(
-        cpus=len(os.sched_getaffinity(0)),
+        cpus=_cpus(),
         cpu_model=_cpu_model(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),
@@ -55,6 +55,15 @@ def version_of(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _cpus() -> int:
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
+        return allowed  # no control group of version 2
+    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
 
 
 def _cpu_model() -> str:

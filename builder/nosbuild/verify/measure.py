@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from nosbuild.verify.runners import OnnxRuntimeRunner
@@ -29,6 +30,8 @@ TURN_SECONDS = 0.25
 """Least duration of a turn."""
 WITHIN_NOISE = 0.05
 """Relative difference of throughput that does not count."""
+COPY = 3
+"""Memory of one session, in sizes of its file: the weights, their packed form, and room to work."""
 OVERLAP = 2
 """Instances that a server wants at least, all else equal: while one hands its batch over, the other
 computes. More would only hold more copies of the weights."""
@@ -92,6 +95,7 @@ def measure(
         objective: ``throughput`` or ``latency``.
         p99_ms: upper limit on p99 at the typical batch, for ``throughput``; None for no limit.
     """
+    placements = affordable(artifact, placements)
     inputs = {size: _inputs(items, size, batched) for size in batch_sizes}
     latencies = _latencies(artifact, inputs, max(p.instances * p.threads for p in placements))
     throughputs = _throughputs(artifact, inputs[typical], typical, placements)
@@ -103,6 +107,17 @@ def measure(
         threads=chosen.threads,
         why=why,
     )
+
+
+def affordable(artifact: Path, placements: Sequence[Placement]) -> list[Placement]:
+    """Those whose copies of the weights fit into half of the free memory; the smallest always.
+
+    All placements are open at once, which makes twice the largest where they are powers of two.
+    """
+    size = sum(file.stat().st_size for file in artifact.parent.glob("model.*"))
+    most = psutil.virtual_memory().available / 2 / max(1, 2 * COPY * size)
+    ordered = sorted(placements, key=lambda placement: placement.instances)
+    return [ordered[0], *(p for p in ordered[1:] if p.instances <= most)]
 
 
 def _inputs(
