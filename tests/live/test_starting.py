@@ -55,7 +55,7 @@ def test_a_repository_without_models_says_how_to_build_them(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(RepositoryError, match="absent is no folder"):
+    with pytest.raises(RepositoryError, match="absent does not exist"):
         serve(tmp_path / "absent")
 
 

@@ -33,8 +33,9 @@ def servable_models(repository: Path, names: Sequence[str] | None = None) -> lis
         RepositoryError: no such folder, nothing to serve in it, or a name that is not in it.
     """
     if not repository.is_dir():
+        what = "is no folder" if repository.exists() else "does not exist"
         raise RepositoryError(
-            f"{repository} is no folder", "Give the folder that holds one folder for each model."
+            f"{repository} {what}", "Give the folder that holds one folder for each model."
         )
     found = sorted(config.parent for config in repository.glob("*/config.pbtxt"))
     if not found:
