@@ -83,7 +83,7 @@ def test_every_kind_of_parameter(torch_model, signature):
     ("inputs", "said"),
     [
         ("{left: 'float32[batch, 3]'}", "also needs right"),
-        ("{left: 'float32[batch, 3]', rihgt: 'float32[batch, 3]'}", "inputs rihgt are no param"),
+        ("{left: 'float32[batch, 3]', rihgt: 'float32[batch, 3]'}", "input rihgt is no parameter"),
         ("{a: 'float32[batch, 3]'}", "the spec declares 1 inputs (a), but Net.forward(left, right"),
     ],
 )
