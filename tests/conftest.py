@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,3 +112,15 @@ def export(tmp_path: Path) -> Callable[[ModelSpec], Exported]:
         return Exported(result, session, spec)
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 kB to fill."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -238,18 +238,6 @@ def test_every_file_of_the_artifact_is_published(repository, scratch):
     assert (repository / "m/1/model.onnx.data").read_text() == "first"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 kB as the repository."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_leaves_the_old_version(small_disk, scratch):
     spec = write_spec(small_disk)
     publish_variant(make_variant(scratch, spec, "first"), spec, small_disk, scratch)

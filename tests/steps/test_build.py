@@ -219,17 +219,6 @@ def test_two_builds_at_the_same_time_make_one_version(repository):
     assert check_repository(repository) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_cache_on_a_full_disk(built, small_disk, tmp_path, monkeypatch):
     monkeypatch.setenv("NOSBUILD_CACHE", str(small_disk / "cache"))
     (small_disk / "filler").write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 16384))

@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.repository.config import read_config, write_text
-from nosbuild.repository.layout import LOCK, STAGING_PREFIX, WARMUP, ModelFolder, model_folders
+from nosbuild.repository.layout import (
+    LOCK,
+    STAGING_PREFIX,
+    WARMUP,
+    ModelFolder,
+    known_models,
+    model_folders,
+)
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
 from nosbuild.repository.served import alike_versions, built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
@@ -40,12 +47,7 @@ def check_repository(repository: Path) -> list[Finding]:
     Raises:
         RepositoryError: there is no such folder, or no model in it.
     """
-    folders = model_folders(repository)
-    if not folders:
-        what = "holds no model" if repository.is_dir() else "does not exist"
-        raise RepositoryError(
-            f"{repository} {what}", "Name a folder with one folder a model (nosbuild new my_model)."
-        )
+    folders = known_models(repository)
     names = {folder.name for folder in folders}
     return [finding for folder in folders for finding in check_model(folder, names)]
 

@@ -19,6 +19,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from nosbuild.errors import RepositoryError
+
 CONFIG = "config.pbtxt"
 LOCK = "nos.lock"
 GOLDEN = "golden"
@@ -89,3 +91,18 @@ def model_folders(repository: Path) -> list[ModelFolder]:
         return []
     folders = [ModelFolder(path) for path in sorted(repository.iterdir()) if path.is_dir()]
     return [folder for folder in folders if folder.is_built or folder.has_spec]
+
+
+def known_models(repository: Path) -> list[ModelFolder]:
+    """The same, of a repository that must hold some.
+
+    Raises:
+        RepositoryError: no such folder, or no model in it.
+    """
+    folders = model_folders(repository)
+    if not folders:
+        what = "holds no model" if repository.is_dir() else "does not exist"
+        raise RepositoryError(
+            f"{repository} {what}", "Name a folder with one folder a model (nosbuild new my_model)."
+        )
+    return folders

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.errors import RepositoryError, SpecError
+from nosbuild.errors import SpecError
 from nosbuild.repository.config import read_config
-from nosbuild.repository.layout import LOCK, ModelFolder, model_folders
+from nosbuild.repository.layout import LOCK, ModelFolder, known_models
 from nosbuild.repository.lock import read_lock
 
 
@@ -30,12 +30,7 @@ def list_models(repository: Path) -> list[ModelRow]:
     Raises:
         RepositoryError: no such folder, no model in it, or a config.pbtxt that cannot be read.
     """
-    folders = model_folders(repository)
-    if not folders:
-        what = "holds no model" if repository.is_dir() else "does not exist"
-        raise RepositoryError(
-            f"{repository} {what}", "Name a folder with one folder a model (nosbuild new my_model)."
-        )
+    folders = known_models(repository)
     return [_built(folder) if folder.is_built else _unbuilt(folder) for folder in folders]
 
 

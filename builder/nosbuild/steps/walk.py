@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock
 
 from nosbuild.errors import HostError, Refused
+from nosbuild.export.run import MODEL_FILE
 from nosbuild.plan import BuildPlan, HostFacts, host_facts, plan_build
 from nosbuild.plan.host import version_of
 from nosbuild.repository.config import check_settings
@@ -35,7 +36,6 @@ from nosbuild.version import VERSION
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
 
-MODEL_FILE = "model.onnx"
 STEP_TIMEOUT = 3600.0
 """Seconds that one step may take before it is ended."""
 

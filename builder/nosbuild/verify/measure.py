@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,7 @@ def _latencies(
         runner.run(array)  # the first run of a shape allocates
     for _ in range(TURNS):
         for size, array in inputs.items():
-            times[size] += _timed(lambda array=array: runner.run(array))  # type: ignore[misc]
+            times[size] += _timed(partial(runner.run, array))
     return [
         Latency(batch=size, median_ms=1000 * statistics.median(t), p99_ms=1000 * _p99(t))
         for size, t in times.items()
@@ -184,7 +185,7 @@ def _busy(
     """All sessions at once for one turn: items per second, and the time of every run."""
     with ThreadPoolExecutor(len(runners)) as pool:
         start = time.perf_counter()
-        futures = [pool.submit(_timed, lambda r=runner: r.run(inputs)) for runner in runners]  # type: ignore[misc]
+        futures = [pool.submit(_timed, partial(runner.run, inputs)) for runner in runners]
         times = [taken for future in futures for taken in future.result()]
         elapsed = time.perf_counter() - start
     return batch * len(times) / elapsed, times

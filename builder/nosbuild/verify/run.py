@@ -11,7 +11,7 @@ import numpy as np
 from nosbuild.errors import InputError, Refused, SampleError
 from nosbuild.source.load import load_source
 from nosbuild.store.hashing import sha256_of_files
-from nosbuild.tensors import is_batched
+from nosbuild.tensors import BATCH, is_batched
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.golden import GOLDEN_ITEMS, write_golden
 from nosbuild.verify.metrics import finite_scale
@@ -100,7 +100,7 @@ def batch_sizes(spec: ModelSpec) -> tuple[int, ...]:
     """1, typical and max, ascending; only 1 where the tensors have no batch axis."""
     if not spec.is_batched:
         return (1,)
-    span = spec.dim_range("batch")
+    span = spec.dim_range(BATCH)
     return tuple(sorted({1, span.typical, span.max}))
 
 
