@@ -63,15 +63,43 @@ class Throughput(BaseModel):
     p99_ms: float
 
 
+class Ratio(BaseModel):
+    """Throughput of a variant over that of another, from paired turns of one run."""
+
+    model_config = ConfigDict(frozen=True)
+    value: float
+    """Median over the rounds."""
+    low: float
+    high: float
+    """Confidence interval of the median, from its order statistics."""
+    confidence: float
+    """Of that interval: at least 0.9 with five rounds or more."""
+    rounds: int
+
+
 class Measurement(BaseModel):
     """How fast a variant is here, and the instances chosen for it."""
 
     model_config = ConfigDict(frozen=True)
     latencies: tuple[Latency, ...]
+    """By batch size, ascending; one session with all threads."""
     throughputs: tuple[Throughput, ...]
+    """By placement, at the typical batch."""
     instances: int
     threads: int
+    """The placement chosen: one of ``throughputs``."""
     why: str
+    over_baseline: Ratio | None = None
+    """Best throughput over that of onnx-fp32, measured in turns with it; None for itself."""
+
+    @property
+    def chosen(self) -> Throughput:
+        """The row of the placement chosen."""
+        return next(
+            row
+            for row in self.throughputs
+            if (row.instances, row.threads) == (self.instances, self.threads)
+        )
 
 
 def measure(

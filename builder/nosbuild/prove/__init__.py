@@ -1,0 +1,1 @@
+"""A published model goes in; its golden samples, replayed through a real Triton, come out."""
