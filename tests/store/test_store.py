@@ -160,7 +160,24 @@ def test_two_processes_make_the_same_entry(store):
     assert left(store) == ["k"]
 
 
-def test_an_entry_is_json(store):
-    make(store)
+def test_an_entry_is_json_and_tells_what_it_is_about(store):
+    with store.draft("k") as draft:
+        draft.result, draft.about = {"n": 1}, {"step": "export", "model": "minilm"}
     record = json.loads((store.root / "k/entry.json").read_text())
-    assert set(record) == {"files", "read", "result"}
+    assert set(record) == {"about", "files", "read", "result", "sha256"}
+    assert record["about"] == {"step": "export", "model": "minilm"}
+
+
+def test_a_result_that_is_not_as_it_was_written_is_a_miss(store):
+    make(store)
+    record = store.root / "k/entry.json"
+    record.write_text(record.read_text().replace('"n": 1', '"n": 2'))
+    assert reason(store) == "the cached entry is unreadable (entry.json is not as it was written)"
+
+
+def test_an_entry_of_an_older_version_is_found(store):
+    make(store)
+    record = store.root / "k/entry.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({name: content[name] for name in ("files", "read", "result")}))
+    assert store.find("k").result == {"n": 1}

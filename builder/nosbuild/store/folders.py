@@ -16,3 +16,13 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("nosbuild")
+
+
+def steps_folder() -> Path:
+    """Where the entries of the build cache lie."""
+    return cache_folder() / "steps"
+
+
+def locks_folder() -> Path:
+    """Where processes lock what they make at the same time."""
+    return cache_folder() / "locks"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from nosbuild.errors import HostError
+from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 
-_FULL = "Free some space and build again."
+_FULL = "Free some space, then run the command again."
 _REASONS: dict[int | None, str] = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your disk quota is used up",
@@ -29,6 +30,19 @@ def host_errors(found: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        reason = _REASONS.get(exc.errno, str(exc))
+        reason = host_reason(exc) or str(exc)
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         raise HostError(f"{found}: {reason}", _FULL if full else remedy) from exc
+
+
+def cache_errors() -> AbstractContextManager[None]:
+    """The same for whatever is written to the cache folder."""
+    return host_errors(
+        f"the build cache {cache_folder()} cannot be written",
+        f"Change its rights, or name another folder in {CACHE_VARIABLE}.",
+    )
+
+
+def host_reason(exc: OSError) -> str:
+    """What the machine lacks, in words; empty for an error that is not the machine's."""
+    return _REASONS.get(exc.errno, "")

@@ -21,14 +21,19 @@ _HELD = "held"
 @contextmanager
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A new folder in ``root``; what killed processes left there is removed first."""
-    for left in root.glob(f"{_PREFIX}*"):
-        _remove_unheld(left)
+    remove_abandoned(root)
     folder, lock = _made(root)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+def remove_abandoned(root: Path) -> None:
+    """Remove what killed processes left in ``root``."""
+    for left in root.glob(f"{_PREFIX}*"):
+        _remove_unheld(left)
 
 
 def _made(root: Path) -> tuple[Path, TextIOWrapper]:

@@ -9,17 +9,19 @@ use, so a changed weight file makes the entry stale even where no spec names tha
 from __future__ import annotations
 
 import errno
-import json
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from nosbuild.store.hashing import sha256_of_file, sha256_of_files
+from nosbuild.store.hashing import sha256_of_file, sha256_of_files, sha256_of_value
+from nosbuild.store.in_use import use
+from nosbuild.store.record import RECORD, Record, read_record, write_record
 from nosbuild.store.scratch import scratch_folder
-
-_RECORD = "entry.json"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Entry:
     result: dict[str, Any]
     read: dict[str, str]
     """Every file that the user's code read -> sha256."""
+    files: dict[str, str]
+    """Every file of the entry -> sha256."""
+
+    @property
+    def digest(self) -> str:
+        """Of the files: steps made from equal files are made once, whatever made those."""
+        return sha256_of_value(self.files)
 
 
 @dataclass(frozen=True)
@@ -50,31 +59,51 @@ class Draft:
     folder: Path
     result: dict[str, Any] | None = None
     read: dict[str, str] | None = None
+    about: dict[str, str] = field(default_factory=dict)
+    """``step`` and ``model``, for whoever lists the cache."""
 
 
 class Store:
-    """Entries under one root; safe for several processes at once."""
+    """Entries under one root; safe for several processes at once.
+
+    What it found or made stays in use, so that no other process removes it, until ``release``,
+    the end of a ``with`` block, or the end of the store itself.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._held: dict[str, int] = {}
+        """Key -> descriptor that keeps its entry in use."""
+        weakref.finalize(self, _close, self._held)
 
     def find(self, key: str) -> Entry | Miss:
         """The entry of that key, its files intact and everything it read unchanged."""
-        folder = self.root / key
-        if not (folder / _RECORD).is_file():
-            return NEVER_MADE
         try:
-            record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-            for name, digest in record["files"].items():
-                if sha256_of_file(folder / name) != digest:
-                    return Miss(f"the cached {name} is corrupt")
-            entry = Entry(key, folder, record["result"], record["read"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            descriptor = use(self.root / key / RECORD)
+            if descriptor is None:
+                return NEVER_MADE
+            try:
+                found = self._checked(key)
+                if isinstance(found, Entry):
+                    self._hold(key, os.dup(descriptor))
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as exc:
             return Miss(f"the cached entry is unreadable ({exc})")
-        for name, digest in entry.read.items():
+        return found
+
+    def _checked(self, key: str) -> Entry | Miss:
+        folder = self.root / key
+        record = read_record(folder)
+        for name, digest in record.files.items():
+            if sha256_of_file(folder / name) != digest:
+                return Miss(f"the cached {name} is corrupt")
+        for name, digest in record.read.items():
             if _digest_or_none(Path(name)) != digest:
                 return Miss(f"{name} has changed")
-        return entry
+        with suppress(OSError):  # a cache that others own may be read all the same
+            os.utime(folder / RECORD)  # the time of last use
+        return Entry(key, folder, record.result, record.read, record.files)
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Draft]:
@@ -90,15 +119,30 @@ class Store:
             if draft.result is not None:
                 self._finish(key, draft)
 
+    def release(self) -> None:
+        """Nothing is in use any more."""
+        _close(self._held)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
     def _finish(self, key: str, draft: Draft) -> None:
         files = [path for path in draft.folder.rglob("*") if path.is_file()]
-        record = {
-            "files": sha256_of_files(files, draft.folder),
-            "read": draft.read or {},
-            "result": draft.result,
-        }
-        text = json.dumps(record, indent=1)
-        (draft.folder / _RECORD).write_text(text, encoding="utf-8")
+        digests = sha256_of_files(files, draft.folder)
+        record = Record(digests, draft.read or {}, draft.result or {}, draft.about)
+        write_record(record, draft.folder)
+        # In use before it bears its key: nobody can remove it in between.
+        descriptor = use(draft.folder / RECORD)
+        if descriptor is not None:
+            self._hold(key, descriptor)
         final = self.root / key
         while True:
             try:
@@ -108,12 +152,24 @@ class Store:
                     raise
             else:
                 return
-            self._remove(final)  # stale, corrupt, or made by another process meanwhile
+            remove_entry(final)  # stale, corrupt, or made by another process meanwhile
 
-    def _remove(self, entry: Path) -> None:
-        # Moved away first: nobody may find half an entry.
-        with scratch_folder(self.root) as stale, suppress(FileNotFoundError):
-            entry.replace(stale / "entry")  # missing where another process was faster
+    def _hold(self, key: str, descriptor: int) -> None:
+        if (earlier := self._held.pop(key, None)) is not None:
+            os.close(earlier)
+        self._held[key] = descriptor
+
+
+def remove_entry(entry: Path) -> None:
+    """Remove an entry's folder; one that another process has removed is no error."""
+    # Moved away first: nobody may find half an entry.
+    with scratch_folder(entry.parent) as stale, suppress(FileNotFoundError):
+        entry.replace(stale / "entry")
+
+
+def _close(held: dict[str, int]) -> None:
+    while held:
+        os.close(held.popitem()[1])
 
 
 def _digest_or_none(path: Path) -> str | None:
