@@ -10,14 +10,23 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from nosbuild.plan.gpus import Gpu, NoGpu, gpus
+
 LIBRARIES = (
     "numpy",
     "onnx",
     "onnx-ir",
     "onnxruntime",
+    "onnxruntime-gpu",
     "onnxscript",
+    "onnxslim",
     "scikit-learn",
     "skl2onnx",
+    "tensorrt",
+    "tensorrt-cu12",
+    "tensorrt-cu13",
+    "tensorrt-rtx-cu12",
+    "tensorrt-rtx-cu13",
     "torch",
     "transformers",
 )
@@ -35,16 +44,22 @@ class HostFacts:
     python: str
     libraries: dict[str, str]
     """Distribution -> version, for those installed."""
+    gpus: tuple[Gpu, ...] = ()
+    no_gpu: str = ""
+    """Why there is none; empty where there is one."""
 
 
 def host_facts() -> HostFacts:
     """Look at this machine; nothing is imported and nothing is started."""
+    found = gpus()
     return HostFacts(
         cpus=_cpus(),
         cpu_model=_cpu_model(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         python=platform.python_version(),
-        libraries={name: found for name in LIBRARIES if (found := version_of(name))},
+        libraries={name: version for name in LIBRARIES if (version := version_of(name))},
+        gpus=() if isinstance(found, NoGpu) else found,
+        no_gpu=found.reason if isinstance(found, NoGpu) else "",
     )
 
 
