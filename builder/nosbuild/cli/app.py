@@ -15,6 +15,7 @@ from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
 from nosbuild.cli.models import load, unload
 from nosbuild.cli.new import new
+from nosbuild.cli.prove import prove
 from nosbuild.cli.run import run
 from nosbuild.cli.schema import schema
 from nosbuild.cli.serve import serve
@@ -49,7 +50,7 @@ def _root(
 
 
 for _panel, _commands in (
-    ("Make", (new, build, check, hub)),
+    ("Make", (new, build, prove, check, hub)),
     ("Serve", (serve, ls, status, run, load, unload)),
     ("Look", (doctor, schema)),
 ):

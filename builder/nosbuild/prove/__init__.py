@@ -1,1 +1,32 @@
-"""A published model goes in; its golden samples, replayed through a real Triton, come out."""
+"""A published model goes in; its golden samples, replayed through a real Triton, come out judged.
+
+Nothing is believed because it was proven before: the same bars, but through the server, over every
+transport, alone and joined into batches with others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nosbuild.prove.proof import ServedFinding, ServedProof, Way
+    from nosbuild.prove.run import Server, prove_served
+
+__all__ = ["ServedFinding", "ServedProof", "Server", "Way", "prove_served"]
+
+_HOME = {
+    "ServedFinding": "proof",
+    "ServedProof": "proof",
+    "Server": "run",
+    "Way": "proof",
+    "prove_served": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: the command line imports this room to print its help.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import LOCK, ModelFolder
@@ -60,3 +60,21 @@ def served_versions(spec: ModelSpec, versions: list[int]) -> list[int]:
             f"write e.g. {{specific: [{versions[-1]}]}}, or latest",
         )
     return served
+
+
+def versions_in_config(config: Any, versions: list[int]) -> list[int]:
+    """The versions that Triton serves by a config.pbtxt, ascending.
+
+    Args:
+        config: the ModelConfig; ours names each version, one written by hand may say otherwise.
+        versions: the version folders, ascending.
+
+    Returns:
+        those that are named, whether their folders are there or not.
+    """
+    policy = config.version_policy
+    if policy.HasField("specific"):
+        return sorted(policy.specific.versions)
+    if policy.HasField("all"):
+        return versions
+    return versions[-(policy.latest.num_versions or 1) :]

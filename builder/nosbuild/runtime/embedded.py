@@ -51,6 +51,8 @@ def serve(
     load_timeout: float = 300.0,
     drain_timeout: float | None = None,
     triton_options: Sequence[str] = (),
+    announce: bool = True,
+    response_cache: bool = True,
     on_progress: Callable[[str], None] | None = None,
 ) -> InferenceService:
     """Starts Triton on the repository and returns once every model is ready.
@@ -71,6 +73,8 @@ def serve(
             HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
             model defines ``finalize``.
         triton_options: further options of tritonserver, as on its command line.
+        announce: let other processes of this user find the service (``nosbuild status``).
+        response_cache: give models that want it Triton's response cache.
         on_progress: told what happens, one line at a time.
 
     Raises:
@@ -90,7 +94,7 @@ def serve(
     if drain_timeout is None:
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
-    options = list(triton_options)
+    options = [*_cache_options(servable, environment, response_cache), *triton_options]
     if keep_going:
         # Strictly, one model that does not load makes the whole server "not ready".
         options.insert(0, "--strict-readiness=false")
@@ -114,7 +118,8 @@ def serve(
             service.failures = {**broken, **failed}
             if failed and not (keep_going and len(failed) < len(servable)):
                 raise _load_failures(service)
-            _announce(service)
+            if announce:
+                _announce(service)
         except BaseException as error:
             # A log that explains the failure is worth keeping; one of a Ctrl-C is not.
             service.process.stop(keep_log=isinstance(error, NosError))
@@ -158,7 +163,7 @@ def _start(
         f"--exit-timeout-secs={max(1, round(drain_seconds))}",
         # Holds for every backend that is built on the Python backend.
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-        *_options(servable, environment),
+        *_options(servable),
         *triton_options,
     ]
     process = ServerProcess(
@@ -177,15 +182,22 @@ def _start(
     return InferenceService(repository, _reachable(host), ports, log, process)
 
 
-def _options(servable: Sequence[ServableModel], environment: ServerEnvironment) -> list[str]:
-    options = []
+def _options(servable: Sequence[ServableModel]) -> list[str]:
     if all(model.is_complete for model in servable):
         # Completing costs a worker process for each model, 1.3 s each, to find nothing to do.
-        options.append("--disable-auto-complete-config")
-    if any(model.wants_response_cache for model in servable):
-        options.append(f"--cache-config=local,size={_RESPONSE_CACHE_BYTES}")
-        options.append(f"--cache-directory={environment.caches}")
-    return options
+        return ["--disable-auto-complete-config"]
+    return []
+
+
+def _cache_options(
+    servable: Sequence[ServableModel], environment: ServerEnvironment, allowed: bool
+) -> list[str]:
+    if not (allowed and any(model.wants_response_cache for model in servable)):
+        return []
+    return [
+        f"--cache-config=local,size={_RESPONSE_CACHE_BYTES}",
+        f"--cache-directory={environment.caches}",
+    ]
 
 
 def _becomes_live(service: InferenceService) -> bool:

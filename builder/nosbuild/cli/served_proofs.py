@@ -1,0 +1,79 @@
+"""Proofs through the server go in; a table of all ways for each, and its sentence, come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.text import Text
+
+from nosbuild.cli.printing import progress, results, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nosbuild.prove import ServedFinding, ServedProof, Way
+
+
+def print_proofs(proofs: Sequence[ServedProof]) -> None:
+    """The tables and the sentences on standard output; what was missed on standard error."""
+    console = results()
+    for proof in proofs:
+        samples = f"{proof.samples} golden sample{'s' * (proof.samples != 1)}"
+        head = (f" v{proof.version}", f"  {proof.variant}, {samples}")
+        console.print(Text.assemble((proof.model, "bold"), head[0], (head[1], "dim")))
+        if proof.ways:
+            console.print(_table(proof))
+        for note in _notes(proof):
+            console.print(Text(note, "yellow"), soft_wrap=True)
+    for proof in proofs:
+        mark = Text("✓ ", "green") if proof.passed else Text("✗ ", "red")
+        console.print(mark, Text(proof.headline()), sep="", soft_wrap=True)
+    errors = progress()
+    for proof in proofs:
+        if proof.passed or proof.failure:  # that is in its sentence
+            continue
+        for line in proof.refusal().splitlines():
+            errors.print(Text(f"{proof.model} v{proof.version} {line}", "red"), soft_wrap=True)
+    if logs := {proof.log for proof in proofs if proof.log}:
+        errors.print(f"  Triton's log: {', '.join(sorted(logs))}", soft_wrap=True)
+
+
+def _table(proof: ServedProof) -> Table:
+    rows = table("over", "sent", "worst, and its bar", "batches", "verdict")
+    for column in rows.columns:
+        column.no_wrap = column.header != "worst, and its bar"
+    for way in proof.ways:
+        rows.add_row(
+            way.transport,
+            f"{way.requests} {'together' if way.together else 'one by one'}",
+            "\n".join(_values(way)),
+            f"{way.runs} of up to {way.largest_batch}" if way.runs < way.requests else "",
+            _verdict(way),
+        )
+    return rows
+
+
+def _values(way: Way) -> Iterator[str]:
+    several = len({finding.output for finding in way.findings}) > 1
+    for finding in way.findings:
+        output = f"{escape(finding.output)}: " if several else ""
+        yield output + _value(finding)
+
+
+def _value(finding: ServedFinding) -> str:
+    metric, _, bar = finding.bar.partition(" ")
+    shown = f"{escape(metric)} {finding.value:.4g} [dim]{escape(bar)}[/]"
+    return shown if finding.holds else f"[red]{shown}[/]"
+
+
+def _verdict(way: Way) -> str:
+    if way.failure:
+        return "[red]failed[/]"
+    return "[green]holds[/]" if way.passed else "[red]missed[/]"
+
+
+def _notes(proof: ServedProof) -> list[str]:
+    skipped = [f"{transport} not tried: {reason}" for transport, reason in proof.skipped.items()]
+    return [*proof.notes, *skipped]

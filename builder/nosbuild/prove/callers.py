@@ -1,0 +1,39 @@
+"""One request in, the server's answer out: as users send it, over one transport."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nosbuild.prove.wire import Arrays
+
+
+class Caller(Protocol):
+    """Sends requests to one version of a model; any number of threads may share it.
+
+    Every method raises a NosClientError.
+    """
+
+    def run(self, inputs: Arrays, like: Arrays) -> Arrays:
+        """The outputs; ``like`` has those that are expected, for their sizes."""
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+
+
+class ClientCaller:
+    """Through nosclient, over HTTP or gRPC by the url."""
+
+    def __init__(self, url: str, model: str, version: int, deadline: float) -> None:
+        from nosclient import Client
+
+        self._client = Client(url, deadline=deadline)
+        self._model = model
+        self._version = version
+
+    def run(self, inputs: Arrays, like: Arrays) -> Arrays:
+        """The outputs of one request."""
+        return self._client.run(self._model, inputs, outputs=list(like), version=self._version)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()

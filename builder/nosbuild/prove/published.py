@@ -1,0 +1,128 @@
+"""A repository goes in; every served version with its golden samples and its bars comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nosbuild.errors import RepositoryError
+from nosbuild.repository.config import read_config
+from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
+from nosbuild.repository.lock import read_lock, spec_digest
+from nosbuild.repository.served import versions_in_config
+from nosbuild.spec import load_spec
+from nosbuild.spec.quality import output_findings
+from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_numpy
+from nosbuild.verify.golden import GoldenSample, read_golden
+
+if TYPE_CHECKING:
+    from nosbuild.repository.lock import Lock
+    from nosbuild.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """What is needed to replay one version and to judge its answers."""
+
+    name: str
+    version: int
+    variant: str
+    samples: tuple[GoldenSample, ...]
+    spec: ModelSpec
+    """Whose bars are applied."""
+    outputs: tuple[TensorSpec, ...]
+    proven_samples: int
+    """On how many samples the build proved it; the golden ones are some of them."""
+    max_batch_size: int
+    """0 where the first axis is no batch axis."""
+    joins: bool
+    """Whether Triton joins requests into batches."""
+    queue_size: int
+    """Requests that may wait; 0 for no limit."""
+    response_cache: bool
+    notes: tuple[str, ...]
+
+
+def published_versions(
+    folder: ModelFolder, specs: Mapping[str, ModelSpec]
+) -> list[PublishedVersion]:
+    """Every version that the config.pbtxt serves and a build made, ascending; none of one made
+    by hand.
+
+    Args:
+        folder: of a model with a config.pbtxt.
+        specs: model -> spec with its bars; of others the model.yaml in their folder counts.
+
+    Raises:
+        RepositoryError: a broken lock or config, no golden samples, no model.yaml.
+        SpecError: a broken model.yaml, or one with bars for outputs that are not there.
+    """
+    config = read_config(folder.config)
+    served = versions_in_config(config, folder.versions())
+    built = [version for version in served if (folder.version(version) / LOCK).is_file()]
+    if not built:
+        return []
+    spec = specs.get(folder.name) or _spec(folder)
+    return [_published(folder, version, config, spec) for version in built]
+
+
+def _spec(folder: ModelFolder) -> ModelSpec:
+    if not folder.has_spec:
+        raise RepositoryError(
+            f"{folder.path} has no model.yaml, so that its bars are not known",
+            "Put the model.yaml that it was built from there, with the code that it names; or "
+            "prove it while building: nosbuild build --prove.",
+        )
+    return load_spec(folder.path)
+
+
+def _published(folder: ModelFolder, version: int, config: Any, spec: ModelSpec) -> PublishedVersion:
+    lock = read_lock(folder.version(version) / LOCK)
+    samples = read_golden(folder.version(version) / GOLDEN)
+    if not samples:
+        raise RepositoryError(
+            f"{folder.version(version) / GOLDEN} holds no golden sample",
+            f"nosbuild build {folder.path}",
+        )
+    outputs = tuple(_outputs(folder, config, samples[0]))
+    for finding in output_findings(spec.quality, {tensor.name: tensor for tensor in outputs}):
+        raise spec.error(finding.key, finding.found, finding.remedy)
+    return PublishedVersion(
+        name=folder.name,
+        version=version,
+        variant=lock.variant,
+        samples=tuple(samples),
+        spec=spec,
+        outputs=outputs,
+        proven_samples=int(lock.proof.get("samples", len(samples))),
+        max_batch_size=config.max_batch_size,
+        joins=config.max_batch_size > 1 and config.HasField("dynamic_batching"),
+        queue_size=config.dynamic_batching.default_queue_policy.max_queue_size,
+        response_cache=config.response_cache.enable,
+        notes=tuple(_notes(spec, lock)),
+    )
+
+
+def _outputs(folder: ModelFolder, config: Any, sample: GoldenSample) -> Iterator[TensorSpec]:
+    """The outputs that the source answered; axes that vary get names of their own."""
+    declared = {output.name: output for output in config.output}
+    batch: Sequence[Dim] = (BATCH,) if config.max_batch_size else ()
+    for name, answer in sample.outputs.items():
+        if name not in declared:
+            raise RepositoryError(
+                f"{folder.config} declares no output {name!r}, which the golden samples hold",
+                f"nosbuild build {folder.path}",
+            )
+        row = declared[name]
+        dims: list[Dim] = [
+            f"{name}_{axis}" if size < 0 else int(size) for axis, size in enumerate(row.dims)
+        ]
+        if answer.ndim == 0:
+            dims = []  # Triton has no scalars: they are declared as [1]
+        yield TensorSpec(name, dtype_from_numpy(answer.dtype), (*batch, *dims))
+
+
+def _notes(spec: ModelSpec, lock: Lock) -> Iterator[str]:
+    if spec_digest(spec) != lock.spec_digest:
+        yield "model.yaml says something else than what was built; its bars of now are applied"

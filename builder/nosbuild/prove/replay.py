@@ -1,0 +1,211 @@
+"""A published version and a caller go in; one Way comes out: every answer, judged by the bars."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from nosbuild.errors import Refused
+from nosbuild.prove.callers import Caller
+from nosbuild.prove.proof import ServedFinding, Transport, Way
+from nosbuild.prove.published import PublishedVersion
+from nosbuild.prove.wire import Arrays, answer_to, candidates, references, request_of
+from nosbuild.verify.compare import Comparison
+from nosbuild.verify.metrics import SHARES
+from nosclient import ModelNotReady, NosClientError, ServerUnavailable
+
+if TYPE_CHECKING:
+    from nosclient import Client, ModelStatistics
+
+BURST = 48
+"""Requests that are sent together at least, where the server may join them."""
+IN_FLIGHT = 32
+"""Of them at once, at most."""
+BURST_SECONDS = 3.0
+"""For how long bursts are repeated while the server joins nothing: quick models answer each
+request before the next one comes."""
+_QUEUE_SECONDS = 30.0
+"""How long a request is sent again that the model's queue did not take."""
+_STATISTICS_SECONDS = 2.0
+"""Triton counts a run a moment after its answers have left."""
+
+
+def in_flight(published: PublishedVersion) -> int:
+    """How many requests to send at once: enough for full batches, no more than the queue takes."""
+    wanted = min(IN_FLIGHT, max(4, 2 * published.max_batch_size))
+    return min(wanted, published.queue_size or wanted)
+
+
+def replay(
+    published: PublishedVersion,
+    caller: Caller,
+    statistics: Client,
+    transport: Transport,
+    *,
+    together: bool,
+) -> Way:
+    """Send every golden sample and compare what comes back.
+
+    Args:
+        published: what is proven.
+        caller: how to send.
+        statistics: a client of the same server, for its counters.
+        transport: the caller's name.
+        together: concurrently, until the server has joined some where it may.
+
+    Raises:
+        ServerUnavailable: the server is gone.
+        InputError: a metric of the user's own raises.
+    """
+    started = time.monotonic()
+    before = statistics.statistics(published.name, published.version)
+    judged = _Judged(published)
+    after, requests = before, 0
+    for indices in _bursts(published, started, together):
+        answered = (
+            _send_together(published, caller, indices)
+            if together
+            else ((index, _send(published, caller, index)) for index in indices)
+        )
+        for index, answer in answered:
+            judged.add(index, answer)
+            if judged.failure:
+                break
+        requests += len(indices)
+        after = _counted(published, statistics, before, requests, wait=not judged.failure)
+        runs = after.execution_count - before.execution_count
+        if judged.failure or runs < requests:
+            break
+    largest = [
+        size
+        for size, count in after.executions_by_batch_size.items()
+        if count > before.executions_by_batch_size.get(size, 0)
+    ]
+    return Way(
+        transport=transport,
+        together=together,
+        requests=requests,
+        runs=after.execution_count - before.execution_count,
+        largest_batch=max(largest, default=0),
+        findings=judged.findings(),
+        failure=judged.failure,
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Judged:
+    """Answers, compared one by one; the first that cannot be is the failure."""
+
+    def __init__(self, published: PublishedVersion) -> None:
+        self.failure = ""
+        self._published = published
+        self._comparison = Comparison(published.spec, published.outputs)
+
+    def add(self, index: int, answer: Arrays | NosClientError) -> None:
+        """Compare one answer with the source's."""
+        if isinstance(answer, NosClientError):
+            self.failure = f"golden sample {index}: {answer.message}"
+            return
+        expected = references(self._published, index)
+        try:
+            self._comparison.add(candidates(answer, expected), expected, [index])
+        except Refused as refused:
+            self.failure = refused.message
+
+    def findings(self) -> tuple[ServedFinding, ...]:
+        """The worst of every bar so far."""
+        found = self._comparison.findings()
+        bars = {(output, bar.describe()): bar for output, bar in self._comparison.checks}
+        findings = []
+        for finding in found:
+            bar = bars.get((finding.output, finding.bar))
+            holds = finding.holds
+            if bar and bar.metric in SHARES:
+                holds = holds or self._few_misses(finding.value, bar.threshold)
+            findings.append(
+                ServedFinding(
+                    output=finding.output,
+                    bar=finding.bar,
+                    value=finding.value,
+                    holds=holds,
+                    sample=finding.sample,
+                    higher_is_better=bar.higher_is_better if bar else False,
+                )
+            )
+        return tuple(findings)
+
+    def _few_misses(self, share: float, threshold: float) -> bool:
+        """A bar on a share lets so many of all samples miss; the golden ones are a part of them."""
+        missed = (1 - share) * len(self._published.samples)
+        return missed <= (1 - threshold) * self._published.proven_samples + 1e-9
+
+
+def _bursts(published: PublishedVersion, started: float, together: bool) -> Iterator[Sequence[int]]:
+    """Indices of samples to send; together, again and again until the time is over."""
+    if not together:
+        yield range(len(published.samples))
+        return
+    burst = list(_burst(published))
+    yield burst
+    while published.joins and time.monotonic() - started < BURST_SECONDS:
+        yield burst
+
+
+def _burst(published: PublishedVersion) -> Iterator[int]:
+    """Every sample, those of one shape side by side: Triton joins only such, as they come."""
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for index, sample in enumerate(published.samples):
+        shapes = tuple(array.shape for array in sample.inputs.values())
+        groups.setdefault(shapes, []).append(index)
+    burst = BURST if published.joins else in_flight(published)
+    least = max(2, math.ceil(burst / len(groups)))
+    for group in groups.values():
+        for position in range(max(least, len(group))):
+            yield group[position % len(group)]
+
+
+def _send_together(
+    published: PublishedVersion, caller: Caller, indices: Sequence[int]
+) -> Iterator[tuple[int, Arrays | NosClientError]]:
+    with ThreadPoolExecutor(in_flight(published), thread_name_prefix="prove") as pool:
+        answers = pool.map(lambda index: _send(published, caller, index), indices)
+        yield from zip(indices, answers, strict=True)
+
+
+def _send(published: PublishedVersion, caller: Caller, index: int) -> Arrays | NosClientError:
+    """The answer, or why there is none; ServerUnavailable is raised."""
+    until = time.monotonic() + _QUEUE_SECONDS
+    inputs, like = request_of(published, index), answer_to(published, index)
+    while True:
+        try:
+            return caller.run(inputs, like)
+        except ServerUnavailable:
+            raise
+        except ModelNotReady as error:
+            # The queue's limits are the user's own: what it refuses now is not wrong.
+            if time.monotonic() > until:
+                return error
+            time.sleep(0.05)
+        except NosClientError as error:
+            return error
+
+
+def _counted(
+    published: PublishedVersion,
+    statistics: Client,
+    before: ModelStatistics,
+    requests: int,
+    *,
+    wait: bool,
+) -> ModelStatistics:
+    """The counters, once all requests are in them."""
+    until = time.monotonic() + _STATISTICS_SECONDS
+    while True:
+        now = statistics.statistics(published.name, published.version)
+        counted = now.inference_count - before.inference_count
+        if not wait or counted >= requests or time.monotonic() > until:
+            return now
+        time.sleep(0.01)

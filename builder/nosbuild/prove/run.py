@@ -1,0 +1,230 @@
+"""A model repository goes in; every published version, proven through a real Triton, comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nosbuild.errors import HostError, RepositoryError
+from nosbuild.prove.callers import Caller, ClientCaller
+from nosbuild.prove.proof import ServedProof, Transport, Way
+from nosbuild.prove.published import PublishedVersion, published_versions
+from nosbuild.prove.replay import in_flight, replay
+from nosbuild.prove.wire import answer_to, request_of
+from nosbuild.repository.layout import ModelFolder
+from nosbuild.runtime.embedded import serve
+from nosbuild.runtime.servable import servable_models
+from nosclient import Client, ServerUnavailable
+
+if TYPE_CHECKING:
+    from nosbuild.runtime.service import InferenceService
+    from nosbuild.spec import ModelSpec
+
+ANSWER_SECONDS = 120.0
+"""How long one request may take."""
+
+
+class Server(Protocol):
+    """A running Triton on this machine: an InferenceService, or the record of one."""
+
+    @property
+    def http_url(self) -> str:
+        """``http://127.0.0.1:8000``."""
+
+    @property
+    def grpc_url(self) -> str:
+        """``127.0.0.1:8001``."""
+
+    @property
+    def log_file(self) -> Path | str:
+        """Triton's log."""
+
+
+def prove_served(
+    repository: Path | str,
+    models: Sequence[str] | None = None,
+    *,
+    server: Server | None = None,
+    specs: Mapping[str, ModelSpec] | None = None,
+    answer_timeout: float = ANSWER_SECONDS,
+    on_progress: Callable[[str], None] | None = None,
+) -> tuple[ServedProof, ...]:
+    """Replay the golden samples of every version that is served, over every transport.
+
+    Starts a Triton of its own on free ports, without the response cache (which would answer for
+    the model), and stops it.
+
+    Args:
+        repository: Triton's model repository.
+        models: names; None: every model in it that a build made.
+        server: a server that runs on this repository already; none is started then.
+        specs: model -> the spec whose bars count; without, the model.yaml in its folder.
+        answer_timeout: seconds that one request may take.
+        on_progress: told what happens, one line at a time.
+
+    Returns:
+        one proof for each version, by name; see ``passed`` and ``refusal()``.
+
+    Raises:
+        RepositoryError: nothing to prove, or nothing of it can be served.
+        SpecError, InputError: a broken model.yaml, or a metric of the user's own that raises.
+        HostError: no server can be started here, or it ended meanwhile.
+    """
+    say = on_progress or _silent
+    folder = Path(repository)
+    versions = _versions(folder, models, specs or {})
+    if server is not None:
+        return _prove_all(versions, server, {}, answer_timeout, say)
+    with _served(folder, versions, say) as service:
+        proofs = _prove_all(versions, service, service.failures, answer_timeout, say)
+        if not all(proof.passed for proof in proofs):
+            service.process.stop(keep_log=True)
+        return proofs
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def _versions(
+    repository: Path, models: Sequence[str] | None, specs: Mapping[str, ModelSpec]
+) -> list[PublishedVersion]:
+    names = [model.name for model in servable_models(repository, models)]
+    found = {name: published_versions(ModelFolder(repository / name), specs) for name in names}
+    by_hand = [name for name, versions in found.items() if not versions]
+    if by_hand and (models is not None or len(by_hand) == len(names)):
+        raise RepositoryError(
+            f"{', '.join(by_hand)} in {repository}: no build made it, so nothing tells what it "
+            "should answer",
+            f"Prove models that have a nos.lock: nosbuild build {repository / by_hand[0]}",
+        )
+    return [version for name in names for version in found[name]]
+
+
+@contextmanager
+def _served(
+    repository: Path, versions: Sequence[PublishedVersion], say: Callable[[str], None]
+) -> Iterator[InferenceService]:
+    service = serve(
+        repository,
+        models=sorted({version.name for version in versions}),
+        http_port=0,
+        grpc_port=0,
+        metrics_port=0,
+        keep_going=True,
+        announce=False,
+        response_cache=False,
+        on_progress=say,
+    )
+    with service:
+        try:
+            yield service
+        except HostError:
+            service.process.stop(keep_log=True)
+            raise
+
+
+def _prove_all(
+    versions: Sequence[PublishedVersion],
+    server: Server,
+    failures: Mapping[str, str],
+    deadline: float,
+    say: Callable[[str], None],
+) -> tuple[ServedProof, ...]:
+    try:
+        return tuple(
+            _prove(version, server, failures.get(version.name, ""), deadline, say)
+            for version in versions
+        )
+    except ServerUnavailable as error:
+        raise HostError(
+            f"Triton ended, or does not answer: {error.message}",
+            f"Its log: {server.log_file}",
+        ) from error
+
+
+def _prove(
+    published: PublishedVersion,
+    server: Server,
+    failure: str,
+    deadline: float,
+    say: Callable[[str], None],
+) -> ServedProof:
+    ways: list[Way] = []
+    skipped: dict[str, str] = {}
+    with Client(server.grpc_url, deadline=deadline) as statistics:
+        for transport in () if failure else _TRANSPORTS:
+            reason = _hindrance(published, transport)
+            if reason:
+                skipped[transport] = reason
+                continue
+            with closing(_caller(published, server, transport, deadline)) as caller:
+                for together in (False, True):
+                    how = "together" if together else "one by one"
+                    say(f"{published.name} v{published.version}: over {transport}, {how}")
+                    ways.append(replay(published, caller, statistics, transport, together=together))
+    proof = ServedProof(
+        model=published.name,
+        version=published.version,
+        variant=published.variant,
+        samples=len(published.samples),
+        ways=tuple(ways),
+        skipped=skipped,
+        notes=(*published.notes, *_notes(published, ways)),
+        failure=failure,
+    )
+    return proof if proof.passed else proof.model_copy(update={"log": str(server.log_file)})
+
+
+_TRANSPORTS: tuple[Transport, ...] = ("HTTP", "gRPC", "shared memory")
+
+
+def _region_bytes(published: PublishedVersion) -> int:
+    from nosbuild.prove.shared_memory import bytes_needed
+
+    return max(
+        bytes_needed(request_of(published, index), answer_to(published, index))
+        for index in range(len(published.samples))
+    )
+
+
+def _hindrance(published: PublishedVersion, transport: Transport) -> str:
+    """Why a transport cannot be tried here; empty where it can."""
+    if transport != "shared memory":
+        return ""
+    from nosbuild.prove.shared_memory import FOLDER, free_bytes
+
+    needed, free = in_flight(published) * _region_bytes(published), free_bytes()
+    if needed > free:
+        return f"{needed / 1e6:.0f} MB are needed, {FOLDER} has {free / 1e6:.0f} MB free"
+    return ""
+
+
+def _caller(
+    published: PublishedVersion, server: Server, transport: Transport, deadline: float
+) -> Caller:
+    if transport == "shared memory":
+        from nosbuild.prove.shared_memory import SharedMemoryCaller
+
+        return SharedMemoryCaller(
+            server.grpc_url,
+            published.name,
+            published.version,
+            deadline,
+            regions=in_flight(published),
+            size=_region_bytes(published),
+        )
+    url = server.http_url if transport == "HTTP" else server.grpc_url
+    return ClientCaller(url, published.name, published.version, deadline)
+
+
+def _notes(published: PublishedVersion, ways: Sequence[Way]) -> Iterator[str]:
+    """What keeps a way that passed from saying all that it should."""
+    alone = [w.transport for w in ways if w.together and w.runs >= w.requests and w.passed]
+    if published.joins and alone:
+        yield (
+            f"the server answered each request before the next one came over {', '.join(alone)}: "
+            "no batch formed"
+        )

@@ -1,0 +1,60 @@
+"""A golden sample goes in; its request and the answer expected come out, as Triton has them.
+
+A golden sample is one item without the batch axis. Triton has no tensors without axes: what has
+none in the model is sent as [1] (repository/config.py declares it so).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nosbuild.prove.published import PublishedVersion
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def request_of(published: PublishedVersion, index: int) -> Arrays:
+    """The inputs of one request."""
+    sample = published.samples[index]
+    return {name: _sent(published, array) for name, array in sample.inputs.items()}
+
+
+def answer_to(published: PublishedVersion, index: int) -> Arrays:
+    """The outputs that the source gave, as Triton would send them."""
+    sample = published.samples[index]
+    return {name: _sent(published, array) for name, array in sample.outputs.items()}
+
+
+def references(published: PublishedVersion, index: int) -> Arrays:
+    """The outputs that the source gave, as a comparison takes them: a batch of one, or an item."""
+    sample = published.samples[index]
+    return {
+        name: array[None] if published.max_batch_size else array
+        for name, array in sample.outputs.items()
+    }
+
+
+def candidates(answer: Arrays, expected: Arrays) -> Arrays:
+    """What came back, likewise: text for bytes, and without the axis of a scalar."""
+    found = {}
+    for name, reference in expected.items():
+        array = answer[name]
+        if array.ndim == reference.ndim + 1 and array.shape == (*reference.shape, 1):
+            array = array.reshape(reference.shape)
+        found[name] = _text(array) if array.dtype == object else array
+    return found
+
+
+def _sent(published: PublishedVersion, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    item = array if array.ndim else array.reshape(1)
+    return item[None] if published.max_batch_size else item
+
+
+def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    text = np.empty(array.shape, dtype=object)
+    for index, value in np.ndenumerate(array):
+        text[index] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return text
