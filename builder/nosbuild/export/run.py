@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.export.portable import IR_VERSION
+from nosbuild.export.saving import MODEL_FILE, save, settle
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -20,12 +20,6 @@ EXPORTERS: dict[str, str] = {
     "onnx": "nosbuild.export.onnx_from_onnx:export",
 }
 """Source kind -> function(LoadedSource, ModelSpec) -> onnx_ir.Model."""
-
-MODEL_FILE = "model.onnx"
-"""What Triton's ONNX Runtime backend looks for in a version folder."""
-
-_EXTERNAL_DATA_ABOVE = 1_900_000_000
-"""Bytes; a protobuf message holds at most 2 GiB, so larger weights go to a file beside it."""
 
 
 def export_onnx(spec: ModelSpec, out: Path) -> dict[str, Any]:
@@ -47,9 +41,9 @@ def export_onnx(spec: ModelSpec, out: Path) -> dict[str, Any]:
     module, function = EXPORTERS[spec.source.kind].split(":")
     model: onnx_ir.Model = getattr(import_module(module), function)(source, spec)
     declare(model, source.inputs, source.outputs)
-    _settle(model, spec.name)
+    settle(model, spec.name)
     path = out / MODEL_FILE
-    _save(model, path)
+    save(model, path)
     sizes = check_export(path, source, spec)
     return {
         "inputs": [_described(tensor) for tensor in source.inputs],
@@ -62,29 +56,3 @@ def export_onnx(spec: ModelSpec, out: Path) -> dict[str, Any]:
 
 def _described(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "declaration": tensor.declaration, "range": tensor.range}
-
-
-def _settle(model: onnx_ir.Model, name: str) -> None:
-    """Take out what differs from run to run, so that the same source gives the same bytes:
-    skl2onnx names the graph at random, the dynamo exporter notes stack traces in every node.
-    The file format is capped too: a newer one only says that a newer library wrote it.
-    """
-    model.graph.name = name
-    model.ir_version = min(model.ir_version, IR_VERSION)
-    for node in model.graph.all_nodes():
-        node.metadata_props.clear()
-        node.doc_string = None
-
-
-def _save(model: onnx_ir.Model, path: Path) -> None:
-    import onnx_ir
-
-    # What lies beside the user's file must lie in ours, or beside it.
-    onnx_ir.external_data.load_to_model(model)
-    size = sum(
-        value.const_value.nbytes
-        for value in model.graph.initializers.values()
-        if value.const_value is not None
-    )
-    external = f"{path.name}.data" if size > _EXTERNAL_DATA_ABOVE else None
-    onnx_ir.save(model, path, external_data=external)
