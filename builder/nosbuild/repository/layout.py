@@ -4,6 +4,8 @@
         model.yaml             the user's
         config.pbtxt           Triton's; which versions it names is what is published
         warmup/                raw tensors that config.pbtxt's model_warmup reads
+        reproduce/             a script for each step of the build, to run it alone
+        .publish.lock          held by whoever publishes
         <version>/             immutable once it bears its number
             model.onnx         the artifact
             nos.lock           what went into it
@@ -26,6 +28,8 @@ LOCK = "nos.lock"
 GOLDEN = "golden"
 REPORT = "report.json"
 WARMUP = "warmup"
+REPRODUCE = "reproduce"
+PUBLISH_LOCK = ".publish.lock"
 STAGING_PREFIX = ".staging-"
 
 
@@ -71,7 +75,7 @@ class ModelFolder:
 
     def own_data(self) -> list[Path]:
         """The user's files that are neither Python nor prose: weights, labels, tables."""
-        built = {CONFIG, WARMUP, "model.yaml", *map(str, self.versions())}
+        built = {CONFIG, WARMUP, REPRODUCE, "model.yaml", *map(str, self.versions())}
         found = []
         for entry in sorted(self.path.iterdir()):
             if entry.name not in built:
