@@ -2,6 +2,8 @@
 
 import errno
 import multiprocessing
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ import time
 import pytest
 
 from nosbuild.errors import HostError
-from nosbuild.runtime.made_once import made_once
+from nosbuild.runtime import made_once as made_once_module
+from nosbuild.runtime.made_once import USED, made_once
+from nosbuild.store.in_use import unused
 
 
 def quiet(_):
@@ -54,7 +58,9 @@ def test_processes_that_come_together_make_it_once(tmp_path):
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from nosbuild.runtime.made_once import made_once
+from nosbuild.runtime import made_once as made_once_module
+from nosbuild.runtime.made_once import USED, made_once
+from nosbuild.store.in_use import unused
 
 def make(folder):
     (folder / "half").touch()
@@ -91,7 +97,7 @@ def test_a_full_disk_is_an_error_with_a_remedy(tmp_path):
     def fill(folder):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(HostError, match=r"No space left.*\nFree some disk space"):
+    with pytest.raises(HostError, match=r"the disk is full\nFree some space"):
         made_once(tmp_path / "thing", fill, quiet)
 
 
@@ -99,3 +105,44 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="NOSBUILD_CACHE"):
         made_once(tmp_path / "file/thing", make_slowly, quiet)
+
+
+def use_until_told(folder, used, gate):
+    made_once(folder, make_slowly, quiet)
+    used.set()
+    gate.wait()
+
+
+def test_who_made_it_and_who_found_it_keep_it_until_they_end(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    folder = tmp_path / "thing"
+    processes = []
+    for _ in range(2):  # one makes it, the other finds it
+        used, gate = context.Event(), context.Event()
+        process = context.Process(target=use_until_told, args=(folder, used, gate))
+        process.start()
+        assert used.wait(60)
+        processes.append((process, gate))
+    for process, gate in processes:
+        with unused(folder / USED) as free:
+            assert not free
+        gate.set()
+        process.join()
+    with unused(folder / USED) as free:
+        assert free
+
+
+def test_one_that_was_removed_is_made_again(tmp_path):
+    folder = made_once(tmp_path / "thing", make_slowly, quiet)
+    shutil.rmtree(folder)
+    assert (made_once(folder, make_slowly, quiet) / "content").exists()
+    assert (tmp_path / "made").read_text() == "xx"
+
+
+def test_a_folder_that_is_there_is_used_where_nothing_can_be_written(small_disk):
+    folder = made_once(small_disk / "thing", make_slowly, quiet)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    try:
+        assert made_once(folder, make_slowly, quiet) == folder
+    finally:
+        os.close(made_once_module._HELD.pop(folder))  # a disk in use cannot be taken off

@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from nosbuild.errors import HostError
 from nosbuild.hub.catalogue import find
+from nosbuild.store.host_errors import host_errors
 
 CARRIED = ("model.yaml", "*.py")
 """What makes up a model; anything else in its folder was built."""
@@ -30,7 +30,10 @@ def copy_to(name: str, repository: Path) -> Path:
     target = repository / model.name
     if target.is_dir():
         return target
-    try:
+    with host_errors(
+        f"{model.name} cannot be copied to {target}",
+        "Choose a repository that you may write to.",
+    ):
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".hub-", dir=repository) as scratch:
             staged = Path(scratch) / model.name
@@ -39,11 +42,6 @@ def copy_to(name: str, repository: Path) -> Path:
                 for file in model.folder.glob(pattern):
                     shutil.copyfile(file, staged / file.name)
             _publish(staged, target)
-    except OSError as exc:
-        raise HostError(
-            f"{model.name} cannot be copied to {target}: {exc.strerror or exc}",
-            "Choose a repository that you may write to, on a disk with room.",
-        ) from exc
     return target
 
 

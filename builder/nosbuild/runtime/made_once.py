@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from nosbuild.errors import HostError
 from nosbuild.store.folders import CACHE_VARIABLE
+from nosbuild.store.host_errors import host_errors
+from nosbuild.store.in_use import use
+
+USED = ".used"
+"""File in the folder: locked by every process that uses the folder, changed at each use."""
+
+_HELD: dict[Path, int] = {}
+"""Folder -> descriptor that keeps it in use, for as long as this process lives: so does what it
+starts from there."""
 
 
 def made_once(
@@ -18,36 +27,54 @@ def made_once(
     """``folder``, made by ``make`` if it is not there yet.
 
     ``make`` fills a temporary sibling, which is then renamed: the rename is the completion, so a
-    killed process leaves nothing that is used. Processes that come meanwhile wait and reuse.
+    killed process leaves nothing that is used. Processes that come meanwhile wait and reuse. From
+    then on nobody removes it (``store.in_use``) until this process ends.
 
     Raises:
         HostError: the folder cannot be written, or the disk is full.
     """
-    if folder.is_dir():
-        return folder
+    with host_errors(
+        f"{folder} cannot be made",
+        f"Make the folder writable, or set {CACHE_VARIABLE} to one that is.",
+    ):
+        while not _is_used(folder):
+            _make_alone(folder, make, on_progress)
+    return folder
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether it is there, and in use by this process from now on."""
+    if not folder.is_dir():
+        return False
+    # Where it cannot be written, nobody can remove it either.
+    with suppress(OSError):
+        (folder / USED).touch()
+    descriptor = use(folder / USED)
+    if descriptor is not None:
+        earlier = _HELD.get(folder)
+        _HELD[folder] = descriptor
+        if earlier is not None:
+            os.close(earlier)
+    return folder.is_dir()  # it may have been removed while we waited
+
+
+def _make_alone(
+    folder: Path, make: Callable[[Path], None], on_progress: Callable[[str], None]
+) -> None:
     from filelock import FileLock, Timeout
 
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f"{folder.name}.lock")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{folder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_progress("Waiting for another nosbuild, which is making the same environment")
-            lock.acquire()
-        try:
-            if not folder.is_dir():
-                _make(folder, make)
-        finally:
-            lock.release()
-    except OSError as error:
-        raise HostError(
-            f"{folder} cannot be made: {error}",
-            "Free some disk space."
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else f"Make the folder writable, or set {CACHE_VARIABLE} to one that is.",
-        ) from error
-    return folder
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_progress("Waiting for another nosbuild, which is making the same environment")
+        lock.acquire()
+    try:
+        if not folder.is_dir():
+            _make(folder, make)
+    finally:
+        lock.release()
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
