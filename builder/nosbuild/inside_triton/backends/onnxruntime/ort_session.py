@@ -8,35 +8,46 @@ import os
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
+from ort_providers import CPU, fallback, providers_for
 
 
 def open_session(path, config, args):
     # Imported here: Triton also starts this file without a model, to complete its config.
     import onnxruntime
 
+    providers = _providers(onnxruntime, config, args)
     try:
-        return onnxruntime.InferenceSession(
-            str(path),
-            _session_options(onnxruntime, config),
-            providers=_providers(onnxruntime, args),
+        session = onnxruntime.InferenceSession(
+            str(path), _session_options(onnxruntime, config), providers=providers
         )
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions have no common base
         raise pb_utils.TritonModelException(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path.name}: {error}"
         ) from None
+    if missing := fallback(providers, session.get_providers()):
+        raise pb_utils.TritonModelException(
+            f"{args['model_instance_name']}: {missing}; install onnxruntime-gpu and what it needs, "
+            "or write instance_group { kind: KIND_CPU }"
+        )
+    return session
 
 
-def _providers(onnxruntime, args):
-    cpu = "CPUExecutionProvider"
+def _providers(onnxruntime, config, args):
     if args["model_instance_kind"] != "GPU":
-        return [cpu]
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        return [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}), cpu]
-    pb_utils.Logger.log_warn(
-        f"{args['model_instance_name']} asks for a GPU, but the server's ONNX Runtime has no CUDA "
-        "provider: it runs on the CPU"
-    )
-    return [cpu]
+        return [CPU]
+    if hasattr(onnxruntime, "preload_dlls"):
+        # CUDA and cuDNN that pip installed lie where the system's loader does not look.
+        onnxruntime.preload_dlls()
+    section = config.get("optimization", {}).get("execution_accelerators", {})
+    accelerators = [
+        (entry["name"], entry.get("parameters", {}))
+        for entry in section.get("gpu_execution_accelerator", [])
+    ]
+    own = {name: _parameter(config, name) for name in config.get("parameters", {})}
+    try:
+        return providers_for(accelerators, int(args["model_instance_device_id"]), own)
+    except ValueError as error:
+        raise pb_utils.TritonModelException(str(error)) from None
 
 
 def _session_options(onnxruntime, config):
