@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +16,12 @@ def load(name: Name, url: Url = "") -> None:
     """Load a model of the running server's repository, or its newest version again."""
     from nosbuild.cli.connect import connect
 
-    client, _ = connect(url)
+    client, record = connect(url)
     with client:
+        if record:
+            from nosbuild.repository.check import require_servable
+
+            require_servable(Path(record.repository), name)
         client.load_model(name)
     typer.echo(f"{name} is loaded")
 

@@ -47,9 +47,9 @@ def _table(proof: ServedProof) -> Table:
     for way in proof.ways:
         rows.add_row(
             way.transport,
-            f"{way.requests} {'together' if way.together else 'one by one'}",
+            f"{way.requests} {'together' if way.together else 'alone'}",
             "\n".join(_values(way)),
-            f"{way.runs} of up to {way.largest_batch}" if way.runs < way.requests else "",
+            f"{way.runs} of up to {way.largest_batch}" if way.joined else "",
             _verdict(way),
         )
     return rows

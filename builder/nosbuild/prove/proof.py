@@ -52,6 +52,8 @@ class Way(_Frozen):
     """Of one item each; together, samples are sent again until batches form."""
     runs: int
     """How often the server ran the model for them: fewer than requests where it joined them."""
+    from_cache: int = 0
+    """Requests that Triton's response cache answered, so that the model did not."""
     largest_batch: int
     findings: tuple[ServedFinding, ...]
     failure: str = ""
@@ -64,18 +66,19 @@ class Way(_Frozen):
         return f"{self.transport} {'together' if self.together else 'alone'}"
 
     @property
+    def joined(self) -> bool:
+        """True where the server ran the model for several requests at once."""
+        return self.runs < self.requests - self.from_cache
+
+    @property
     def passed(self) -> bool:
         """True where every answer came and kept to every bar."""
         return not self.failure and all(finding.holds for finding in self.findings)
 
     def refusal(self) -> list[str]:
         """Why it did not pass, a line each."""
-        missed = [
-            f"over {self.name}: {finding.describe()}: missed"
-            for finding in self.findings
-            if not finding.holds
-        ]
-        return [*([f"over {self.name}: {self.failure}"] if self.failure else []), *missed]
+        missed = [f"{finding.describe()}: missed" for finding in self.findings if not finding.holds]
+        return [*([self.failure] if self.failure else []), *missed]
 
 
 class ServedProof(_Frozen):
@@ -103,8 +106,12 @@ class ServedProof(_Frozen):
 
     def refusal(self) -> str:
         """Why it is not proven, a line each; empty where it passed."""
-        lines = [self.failure] if self.failure else []
-        return "\n".join([*lines, *(line for way in self.ways for line in way.refusal())])
+        ways: dict[str, list[str]] = {}
+        for way in self.ways:
+            for line in way.refusal():
+                ways.setdefault(line, []).append(way.name)
+        lines = [f"{line} (over {', '.join(names)})" for line, names in ways.items()]
+        return "\n".join([*([self.failure] if self.failure else []), *lines])
 
     def worst(self) -> list[tuple[ServedFinding, Way]]:
         """Of every bar the worst value over all ways, and the way where it was found."""

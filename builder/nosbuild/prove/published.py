@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.config import read_config
@@ -12,13 +14,22 @@ from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock, spec_digest
 from nosbuild.repository.served import versions_in_config
 from nosbuild.spec import load_spec
-from nosbuild.spec.quality import output_findings
+from nosbuild.spec.quality import Quality, output_findings, parse_quality
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_numpy
 from nosbuild.verify.golden import GoldenSample, read_golden
 
 if TYPE_CHECKING:
     from nosbuild.repository.lock import Lock
     from nosbuild.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What the answers are judged by."""
+
+    folder: Path
+    """Where the paths of metrics start."""
+    quality: Quality
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,7 @@ class PublishedVersion:
     version: int
     variant: str
     samples: tuple[GoldenSample, ...]
-    spec: ModelSpec
-    """Whose bars are applied."""
+    bars: Bars
     outputs: tuple[TensorSpec, ...]
     proven_samples: int
     """On how many samples the build proved it; the golden ones are some of them."""
@@ -40,7 +50,6 @@ class PublishedVersion:
     """Whether Triton joins requests into batches."""
     queue_size: int
     """Requests that may wait; 0 for no limit."""
-    response_cache: bool
     notes: tuple[str, ...]
 
 
@@ -52,56 +61,78 @@ def published_versions(
 
     Args:
         folder: of a model with a config.pbtxt.
-        specs: model -> spec with its bars; of others the model.yaml in their folder counts.
+        specs: model -> spec with its bars; of others the model.yaml in their folder counts, or
+            what the lock tells of it.
 
     Raises:
-        RepositoryError: a broken lock or config, no golden samples, no model.yaml.
-        SpecError: a broken model.yaml, or one with bars for outputs that are not there.
+        RepositoryError: a broken lock or config, no golden samples, bars that are not known or
+            are for outputs that are not there.
+        SpecError: a broken model.yaml.
     """
     config = read_config(folder.config)
     served = versions_in_config(config, folder.versions())
     built = [version for version in served if (folder.version(version) / LOCK).is_file()]
     if not built:
         return []
-    spec = specs.get(folder.name) or _spec(folder)
+    spec = specs.get(folder.name) or (load_spec(folder.path) if folder.has_spec else None)
     return [_published(folder, version, config, spec) for version in built]
 
 
-def _spec(folder: ModelFolder) -> ModelSpec:
-    if not folder.has_spec:
-        raise RepositoryError(
-            f"{folder.path} has no model.yaml, so that its bars are not known",
-            "Put the model.yaml that it was built from there, with the code that it names; or "
-            "prove it while building: nosbuild build --prove.",
-        )
-    return load_spec(folder.path)
-
-
-def _published(folder: ModelFolder, version: int, config: Any, spec: ModelSpec) -> PublishedVersion:
+def _published(
+    folder: ModelFolder, version: int, config: Any, spec: ModelSpec | None
+) -> PublishedVersion:
     lock = read_lock(folder.version(version) / LOCK)
-    samples = read_golden(folder.version(version) / GOLDEN)
-    if not samples:
-        raise RepositoryError(
-            f"{folder.version(version) / GOLDEN} holds no golden sample",
-            f"nosbuild build {folder.path}",
-        )
+    samples = _samples(folder, version)
     outputs = tuple(_outputs(folder, config, samples[0]))
-    for finding in output_findings(spec.quality, {tensor.name: tensor for tensor in outputs}):
-        raise spec.error(finding.key, finding.found, finding.remedy)
+    bars = Bars(spec.folder, spec.quality) if spec else _bars_of(folder, lock)
+    for finding in output_findings(bars.quality, {tensor.name: tensor for tensor in outputs}):
+        where = spec.file if spec else folder.version(version) / LOCK
+        raise RepositoryError(
+            f"{where}: {'.'.join(map(str, finding.key))}: {finding.found}", finding.remedy
+        )
     return PublishedVersion(
         name=folder.name,
         version=version,
         variant=lock.variant,
         samples=tuple(samples),
-        spec=spec,
+        bars=bars,
         outputs=outputs,
         proven_samples=int(lock.proof.get("samples", len(samples))),
         max_batch_size=config.max_batch_size,
         joins=config.max_batch_size > 1 and config.HasField("dynamic_batching"),
         queue_size=config.dynamic_batching.default_queue_policy.max_queue_size,
-        response_cache=config.response_cache.enable,
         notes=tuple(_notes(spec, lock)),
     )
+
+
+def _samples(folder: ModelFolder, version: int) -> list[GoldenSample]:
+    golden = folder.version(version) / GOLDEN
+    try:
+        samples = read_golden(golden)
+    except (OSError, ValueError, BadZipFile) as exc:
+        raise RepositoryError(
+            f"{golden} cannot be read: {exc}", f"nosbuild build {folder.path}"
+        ) from exc
+    if not samples:
+        raise RepositoryError(f"{golden} holds no golden sample", f"nosbuild build {folder.path}")
+    return samples
+
+
+def _bars_of(folder: ModelFolder, lock: Lock) -> Bars:
+    """Those of the build, where there is no model.yaml beside what it published."""
+    if lock.spec is None:
+        raise RepositoryError(
+            f"{folder.path} has no model.yaml, and its {LOCK} does not tell the bars",
+            "Put the model.yaml that it was built from there, or build it again.",
+        )
+    quality = parse_quality(lock.spec["quality"], folder.path)
+    if isinstance(quality, list):
+        (finding, *_) = quality
+        raise RepositoryError(
+            f"{folder.path}: quality: {finding.key[-1]}: {finding.found}",
+            "Put the model.yaml that it was built from there, with the code that it names.",
+        )
+    return Bars(folder.path, quality)
 
 
 def _outputs(folder: ModelFolder, config: Any, sample: GoldenSample) -> Iterator[TensorSpec]:
@@ -123,6 +154,8 @@ def _outputs(folder: ModelFolder, config: Any, sample: GoldenSample) -> Iterator
         yield TensorSpec(name, dtype_from_numpy(answer.dtype), (*batch, *dims))
 
 
-def _notes(spec: ModelSpec, lock: Lock) -> Iterator[str]:
-    if spec_digest(spec) != lock.spec_digest:
+def _notes(spec: ModelSpec | None, lock: Lock) -> Iterator[str]:
+    if spec is None:
+        yield "there is no model.yaml; the bars of the build are applied"
+    elif spec_digest(spec) != lock.spec_digest:
         yield "model.yaml says something else than what was built; its bars of now are applied"

@@ -75,9 +75,8 @@ def replay(
             if judged.failure:
                 break
         requests += len(indices)
-        after = _counted(published, statistics, before, requests, wait=not judged.failure)
-        runs = after.execution_count - before.execution_count
-        if judged.failure or runs < requests:
+        after = _counted(published, statistics, before, 0 if judged.failure else requests)
+        if judged.failure or after.execution_count - before.execution_count < requests:
             break
     largest = [
         size
@@ -89,6 +88,7 @@ def replay(
         together=together,
         requests=requests,
         runs=after.execution_count - before.execution_count,
+        from_cache=after.cache_hit.count - before.cache_hit.count,
         largest_batch=max(largest, default=0),
         findings=judged.findings(),
         failure=judged.failure,
@@ -102,7 +102,7 @@ class _Judged:
     def __init__(self, published: PublishedVersion) -> None:
         self.failure = ""
         self._published = published
-        self._comparison = Comparison(published.spec, published.outputs)
+        self._comparison = Comparison(published.bars, published.outputs)
 
     def add(self, index: int, answer: Arrays | NosClientError) -> None:
         """Compare one answer with the source's."""
@@ -194,18 +194,15 @@ def _send(published: PublishedVersion, caller: Caller, index: int) -> Arrays | N
 
 
 def _counted(
-    published: PublishedVersion,
-    statistics: Client,
-    before: ModelStatistics,
-    requests: int,
-    *,
-    wait: bool,
+    published: PublishedVersion, statistics: Client, before: ModelStatistics, requests: int
 ) -> ModelStatistics:
-    """The counters, once all requests are in them."""
+    """The counters, once all requests are in them: Triton counts requests first, runs then."""
     until = time.monotonic() + _STATISTICS_SECONDS
     while True:
         now = statistics.statistics(published.name, published.version)
-        counted = now.inference_count - before.inference_count
-        if not wait or counted >= requests or time.monotonic() > until:
+        answered = now.success.count - before.success.count
+        run = sum(size * count for size, count in now.executions_by_batch_size.items())
+        complete = answered >= requests and run >= now.inference_count
+        if complete or time.monotonic() > until:
             return now
         time.sleep(0.01)

@@ -60,7 +60,8 @@ def prove_served(
         repository: Triton's model repository.
         models: names; None: every model in it that a build made.
         server: a server that runs on this repository already; none is started then.
-        specs: model -> the spec whose bars count; without, the model.yaml in its folder.
+        specs: model -> the spec whose bars count; without, the model.yaml in its folder, or
+            what its lock tells of it.
         answer_timeout: seconds that one request may take.
         on_progress: told what happens, one line at a time.
 
@@ -74,7 +75,7 @@ def prove_served(
     """
     say = on_progress or _silent
     folder = Path(repository)
-    versions = _versions(folder, models, specs or {})
+    versions = _versions(folder, models, specs or {}, say)
     if server is not None:
         return _prove_all(versions, server, {}, answer_timeout, say)
     with _served(folder, versions, say) as service:
@@ -89,7 +90,10 @@ def _silent(_: str) -> None:
 
 
 def _versions(
-    repository: Path, models: Sequence[str] | None, specs: Mapping[str, ModelSpec]
+    repository: Path,
+    models: Sequence[str] | None,
+    specs: Mapping[str, ModelSpec],
+    say: Callable[[str], None],
 ) -> list[PublishedVersion]:
     names = [model.name for model in servable_models(repository, models)]
     found = {name: published_versions(ModelFolder(repository / name), specs) for name in names}
@@ -100,6 +104,8 @@ def _versions(
             "should answer",
             f"Prove models that have a nos.lock: nosbuild build {repository / by_hand[0]}",
         )
+    for name in by_hand:
+        say(f"{name}: left out, no build made it")
     return [version for name in names for version in found[name]]
 
 
@@ -222,7 +228,14 @@ def _caller(
 
 def _notes(published: PublishedVersion, ways: Sequence[Way]) -> Iterator[str]:
     """What keeps a way that passed from saying all that it should."""
-    alone = [w.transport for w in ways if w.together and w.runs >= w.requests and w.passed]
+    cached = sum(way.from_cache for way in ways)
+    if cached:
+        yield (
+            f"the response cache answered {cached} of {sum(way.requests for way in ways)} "
+            "requests in place of the model: prove it without the running service"
+        )
+        return
+    alone = [w.transport for w in ways if w.together and w.passed and not w.joined]
     if published.joins and alone:
         yield (
             f"the server answered each request before the next one came over {', '.join(alone)}: "

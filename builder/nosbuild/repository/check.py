@@ -22,8 +22,14 @@ from nosbuild.repository.layout import (
     model_folders,
 )
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
-from nosbuild.repository.served import alike_versions, built_versions, served_versions
-from nosbuild.store.hashing import sha256_of_file, sha256_of_value
+from nosbuild.repository.proven import differences
+from nosbuild.repository.served import (
+    alike_versions,
+    built_versions,
+    served_versions,
+    versions_in_config,
+)
+from nosbuild.store.hashing import sha256_of_value
 
 _MODEL_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py"}
 """Backend -> the file it looks for unless the config names one (Triton's model_repository.md)."""
@@ -194,7 +200,8 @@ class _Check:
         if not existing:
             yield self._error(self.folder.path, "has no version folder (1, 2, ...)", self._rebuild)
             return
-        wanted = list(config.version_policy.specific.versions) or existing[-1:]
+        files = list(_model_files(config))
+        wanted = versions_in_config(config, existing)
         for version in wanted:
             if version not in existing:
                 yield self._error(
@@ -203,32 +210,14 @@ class _Check:
                     f"There are {', '.join(map(str, existing))}. {self._rebuild}",
                 )
                 continue
-            file = config.default_model_filename or _MODEL_FILES.get(config.backend, "")
-            path = self.folder.version(version) / file
-            if file and not path.exists():
-                yield self._error(path, "the model file is missing", self._rebuild)
-            yield from self._locked(version, missing_known=path)
+            for file in files:
+                path = self.folder.version(version) / file
+                if not path.exists():
+                    yield self._error(path, "the model file is missing", self._rebuild)
+            for found in differences(self.folder.version(version), files, config.backend):
+                yield self._error(found.file, found.message, found.remedy or self._rebuild)
         if built := built_versions(self.folder):
             yield from self._newest(config, self.folder.version(built[-1]) / LOCK, built, wanted)
-
-    def _locked(self, version: int, *, missing_known: Path) -> Iterator[Finding]:
-        path = self.folder.version(version) / LOCK
-        if not path.exists():
-            return  # made by hand: there is no proof to hold it to
-        try:
-            lock = read_lock(path)
-        except RepositoryError as exc:
-            yield self._error(path, exc.message, exc.remedy)
-            return
-        for name, digest in lock.artifact.items():
-            file = self.folder.version(version) / name
-            if not file.is_file():
-                if file != missing_known:
-                    yield self._error(file, "is missing; it was proven with it", self._rebuild)
-            elif sha256_of_file(file) != digest:
-                yield self._error(
-                    file, "is not the file that was proven: its sha256 differs", self._rebuild
-                )
 
     def _newest(
         self, config: Any, path: Path, built: list[int], served: list[int]
@@ -275,12 +264,33 @@ class _Check:
             )
 
 
+def _model_files(config: Any) -> Iterator[str]:
+    """The files of a version folder that Triton loads, by the config; none where it cannot tell."""
+    file = config.default_model_filename or _MODEL_FILES.get(config.backend, "")
+    yield from {name: None for name in (file, *config.cc_model_filenames.values()) if name}
+
+
+def require_servable(repository: Path, model: str) -> None:
+    """Judge one model before a running server loads it.
+
+    Raises:
+        RepositoryError: it is broken, or is not what was proven. A model that is not in the
+            repository is for the server to refuse.
+    """
+    for reason in unservable_models(repository, [model]).values():
+        raise RepositoryError(
+            f"model {model!r} must not be loaded: {reason}",
+            f"nosbuild build {repository / model}, or see nosbuild check {repository}.",
+        )
+
+
 def unservable_models(repository: Path, models: Iterable[str]) -> dict[str, str]:
     """Model -> why it must not be served: it is broken, or is not what was proven."""
     folders = {folder.name: folder for folder in model_folders(repository)}
     errors = [
         finding
         for name in models
+        if name in folders
         for finding in check_model(folders[name], set(folders))
         if finding.severity == "error"
     ]

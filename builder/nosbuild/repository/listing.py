@@ -9,6 +9,7 @@ from nosbuild.errors import SpecError
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import LOCK, ModelFolder, known_models
 from nosbuild.repository.lock import read_lock
+from nosbuild.repository.served import versions_in_config
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def list_models(repository: Path) -> list[ModelRow]:
 
 def _built(folder: ModelFolder) -> ModelRow:
     config = read_config(folder.config)
-    served = list(config.version_policy.specific.versions) or folder.versions()[-1:]
+    served = versions_in_config(config, folder.versions())
     version = max(served, default=0)
     files = [path for path in folder.version(version).glob("model.*") if path.is_file()]
     lock = folder.version(version) / LOCK

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
+from nosbuild.repository.check import require_servable
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
@@ -78,8 +79,9 @@ class InferenceService:
         """Loads a model of the repository, or its newest version again.
 
         Raises:
-            RepositoryError: it does not load; the message says why.
+            RepositoryError: it does not load, or is not what was proven; the message says why.
         """
+        require_servable(self.repository, name)
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(

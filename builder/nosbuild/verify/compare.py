@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,10 +16,22 @@ from nosbuild.verify.metrics import SHARES, Bar, bars_to_check, metric
 from nosbuild.verify.proof import Finding
 
 if TYPE_CHECKING:
-    from nosbuild.spec import ModelSpec
+    from nosbuild.spec import Quality
     from nosbuild.tensors import TensorSpec
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+class Bars(Protocol):
+    """What a comparison judges by: a ModelSpec has it."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the paths of metrics start."""
+
+    @property
+    def quality(self) -> Quality:
+        """The bars."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class _Share:
 class Comparison:
     """Collects the worst value of every bar over all comparisons added to it."""
 
-    def __init__(self, spec: ModelSpec, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(self, spec: Bars, outputs: Sequence[TensorSpec]) -> None:
         self.folder: Path = spec.folder
         self.batched = is_batched(outputs)
         self.bars: dict[str, dict[str, float]] = {}
