@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nosbuild.cli.build import build
+from nosbuild.cli.cache import cache
 from nosbuild.cli.check import check
 from nosbuild.cli.doctor import doctor
 from nosbuild.cli.hub import hub
@@ -56,3 +57,4 @@ for _panel, _commands in (
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+app.add_typer(cache, name="cache", rich_help_panel="Look")

@@ -36,6 +36,7 @@ _LAYOUT = "1"
 """Part of the key: raise it when what is made from the same packages changes."""
 
 _INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
+_SHARED = _INSIDE_TRITON / "shared"
 _SERVER_PYTHON = _INSIDE_TRITON / "server_python"
 _IGNORED = shutil.ignore_patterns("__pycache__")
 _UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
@@ -97,7 +98,7 @@ def server_environment(on_progress: Callable[[str], None]) -> ServerEnvironment:
         on_progress,
     )
     backends = made_once(
-        cache_folder() / "backends" / _key(folder.name, *_contents(_INSIDE_TRITON / "backends")),
+        backends_folder(folder),
         lambda making: _assemble_backends(making, folder, interpreter),
         on_progress,
     )
@@ -111,6 +112,13 @@ def server_folder(interpreter: Interpreter) -> Path:
     own = _contents(_SERVER_PYTHON)
     key = _key(_LAYOUT, TRITON_WHEEL, *packages, *own, str(interpreter.executable), version)
     return cache_folder() / "server" / key
+
+
+def backends_folder(server: Path) -> Path:
+    """Where the backends for that environment lie, once assembled."""
+    ours = [*_contents(_INSIDE_TRITON / "backends"), *_contents(_SHARED)]
+    key = _key(server.name, *ours)
+    return cache_folder() / "backends" / key
 
 
 def _install(making: Path, interpreter: Interpreter, on_progress: Callable[[str], None]) -> None:
@@ -154,6 +162,9 @@ def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> 
     )
     Path(stub).chmod(0o755)
     shutil.copytree(_INSIDE_TRITON / "backends", making, dirs_exist_ok=True, ignore=_IGNORED)
+    # A Python-based backend finds modules in its own folder only.
+    for backend in (_INSIDE_TRITON / "backends").iterdir():
+        shutil.copytree(_SHARED, making / backend.name, dirs_exist_ok=True, ignore=_IGNORED)
 
 
 def _contents(folder: Path) -> list[str]:
