@@ -21,13 +21,13 @@ _OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil
 def main(repository: Path, scratch: Path) -> None:
     spec = write_spec(repository)
     first, second = (make_variant(scratch, spec, mark) for mark in ("first", "second"))
-    publish_variant(first, spec, repository, scratch)
+    publish_variant(first, spec, repository)
     shutil.copytree(repository, scratch / "start")
     killed = served_new = 0
     while True:
         shutil.rmtree(repository)
         shutil.copytree(scratch / "start", repository)
-        if not _killed(killed, lambda: publish_variant(second, spec, repository, scratch)):
+        if not _killed(killed, lambda: publish_variant(second, spec, repository)):
             break
         killed += 1
         served_new += _served(repository) == [2]
@@ -35,7 +35,7 @@ def main(repository: Path, scratch: Path) -> None:
         errors = [f for f in check_repository(repository) if f.severity == "error"]
         assert not errors, errors
         # The next build of the same ends the work and leaves nothing behind.
-        assert publish_variant(second, spec, repository, scratch).version == 2
+        assert publish_variant(second, spec, repository).version == 2
         assert _served(repository) == [2]
         assert ModelFolder(repository / "m").versions() == [1, 2]
         assert not check_repository(repository)

@@ -125,7 +125,7 @@ def test_missing_artifact_is_said_once(publish, repository, model):
 def test_missing_weights_beside_the_artifact(repository, scratch):
     spec = write_spec(repository)
     variant = make_variant(scratch, spec, more_files=["model.onnx.data"])
-    publish_variant(variant, spec, repository, scratch)
+    publish_variant(variant, spec, repository)
     (repository / "m/1/model.onnx.data").unlink()
     one(repository, "error", "model.onnx.data: is missing; it was proven with it")
 

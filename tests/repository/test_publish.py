@@ -234,34 +234,34 @@ def test_an_unproven_variant_cannot_be_made(repository, scratch):
 def test_every_file_of_the_artifact_is_published(repository, scratch):
     spec = write_spec(repository)
     variant = make_variant(scratch, spec, more_files=["model.onnx.data"])
-    publish_variant(variant, spec, repository, scratch)
+    publish_variant(variant, spec, repository)
     assert (repository / "m/1/model.onnx.data").read_text() == "first"
 
 
 def test_a_full_disk_leaves_the_old_version(small_disk, scratch):
     spec = write_spec(small_disk)
-    publish_variant(make_variant(scratch, spec, "first"), spec, small_disk, scratch)
+    publish_variant(make_variant(scratch, spec, "first"), spec, small_disk)
     before = tree(small_disk)
     free = shutil.disk_usage(small_disk).free
     (small_disk / "filler").write_bytes(b"x" * (free - 8192))
     with pytest.raises(HostError, match="the disk is full") as caught:
-        publish_variant(make_variant(scratch, spec, "second"), spec, small_disk, scratch)
+        publish_variant(make_variant(scratch, spec, "second"), spec, small_disk)
     assert "serves what it served before" in caught.value.message
     assert "Free some space" in caught.value.remedy
     (small_disk / "filler").unlink()
     assert tree(small_disk) == before
     assert not list((small_disk / "m").glob(".staging-*"))
-    again = publish_variant(make_variant(scratch, spec, "second"), spec, small_disk, scratch)
+    again = publish_variant(make_variant(scratch, spec, "second"), spec, small_disk)
     assert again.version == 2
 
 
 def test_a_read_only_repository(small_disk, scratch):
     spec = write_spec(small_disk)
-    publish_variant(make_variant(scratch, spec, "first"), spec, small_disk, scratch)
+    publish_variant(make_variant(scratch, spec, "first"), spec, small_disk)
     before = tree(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(HostError, match="read-only") as caught:
-        publish_variant(make_variant(scratch, spec, "second"), spec, small_disk, scratch)
+        publish_variant(make_variant(scratch, spec, "second"), spec, small_disk)
     assert "--repository" in caught.value.remedy
     assert tree(small_disk) == before
 

@@ -19,7 +19,7 @@ def _publish(repository, scratch, mark, cache, gate, made):
     spec = write_spec(repository)
     variants = [make_variant(scratch / mark, spec, f"{mark}{i}") for i in range(6)]
     gate.wait()
-    made.put([publish_variant(variant, spec, repository, scratch).version for variant in variants])
+    made.put([publish_variant(variant, spec, repository).version for variant in variants])
 
 
 def test_every_publication_gets_a_version_of_its_own(repository, scratch, tmp_path):

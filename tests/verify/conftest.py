@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nosbuild.export.run import export_onnx
+from nosbuild.source.load import load_source
 from nosbuild.spec import ModelSpec
 from nosbuild.verify.proof import Proof
+from nosbuild.verify.references import collect_references, read_references
 from nosbuild.verify.run import prove
+from nosbuild.verify.runner import open_runner
 
 
 @pytest.fixture
@@ -19,6 +23,12 @@ def proven(tmp_path: Path) -> Callable[..., Proof]:
         out = tmp_path / "out"
         out.mkdir(exist_ok=True)
         export_onnx(artifact_of or spec, out)
-        return prove(spec, out / "model.onnx", "onnx-fp32", tmp_path / "proof")
+        answers = tmp_path / "references"
+        shutil.rmtree(answers, ignore_errors=True)
+        collect_references(spec, answers)
+        _, complete = load_source(spec)
+        return prove(
+            complete, open_runner(out, "onnxruntime"), out, "onnx-fp32", read_references(answers)
+        )
 
     return run

@@ -43,7 +43,7 @@ def test_a_faithful_export_passes(torch_model, proven, tmp_path):
         "allclose(atol=1e-05, rtol=1e-05) excess <= 0",
     ]
     assert all(one.noise is not None and not one.noise_misses for one in proof.findings)
-    golden = read_golden(tmp_path / "proof/golden")
+    golden = read_golden(tmp_path / "references/golden")
     assert len(golden) >= 8
     assert golden[0].inputs["x"].shape == (3,)
 

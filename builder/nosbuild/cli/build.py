@@ -30,6 +30,30 @@ def build(
             "--repository", "-r", help="Publish there (default: beside the model's folder)."
         ),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            "-p",
+            help="Candidates instead of the model.yaml's: auto, or some of fp32,fp16,bf16,int8.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Where it will run: cpu, gpu, triton:26.08 (default: as this machine is).",
+            show_default=False,
+        ),
+    ] = None,
+    trust_unproven: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIANT",
+            help="Publish this one although nothing here can run it (an engine for another GPU).",
+            show_default=False,
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option(help="Run every step, whatever the cache holds.")] = False,
     explain: Annotated[bool, typer.Option(help="Say why each step ran, or did not.")] = False,
     step_timeout: Annotated[
@@ -53,11 +77,16 @@ def build(
                     build_model(
                         folder,
                         repository,
+                        precision=precision,
+                        target=target,
+                        trust_unproven=trust_unproven,
                         fresh=fresh,
                         step_timeout=step_timeout,
                         progress=shown,
                     )
                 )
+            if not as_json:
+                shown.result(done[-1])
         except InternalError:
             raise
         except NosError as error:
@@ -70,8 +99,6 @@ def build(
         from nosbuild.cli.printing import print_json
 
         print_json(_json(done, failed))
-    else:
-        shown.table(done, failed)
     if failed:
         raise typer.Exit(failed[0].error.exit_code)
 

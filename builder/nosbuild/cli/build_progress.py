@@ -11,17 +11,22 @@ from rich.status import Status
 from rich.text import Text
 
 from nosbuild.cli.messages import message_lines
-from nosbuild.cli.printing import megabytes, progress, results, table
+from nosbuild.cli.printing import progress, results
 from nosbuild.errors import NosError
+from nosbuild.steps.optimizing import MAKERS
 
 if TYPE_CHECKING:
     from nosbuild.plan import BuildPlan
+    from nosbuild.report.build_report import Verdict
     from nosbuild.steps import BuildResult, StepOutcome
 
 _DOING = {
     "export": "exporting to ONNX",
-    "prove": "proving it against the original",
-    "measure": "measuring",
+    "references": "running the original on every sample",
+    "prove": "proving against the original:",
+    "rescue": "looking for what to keep in higher precision:",
+    "measure": "measuring all that are proven, in turns",
+    **{step: maker.says for step, maker in MAKERS.items()},
 }
 
 
@@ -73,7 +78,7 @@ class BuildProgress:
 
     def step(self, model: str, step: str, why: str) -> None:
         """A step begins."""
-        doing = f"[bold]{model}[/]  {_DOING.get(step, step)}"
+        doing = f"[bold]{model}[/]  {_doing(step)}"
         if self.explain:
             doing += f" [dim]({escape(why)})[/]"
         if self.console.is_terminal:
@@ -106,29 +111,23 @@ class BuildProgress:
         self._stop()
         self._say(Text(f"interrupted; {name} stays as it was"))
 
-    def table(self, done: list[BuildResult], failed: list[Failure]) -> None:
-        """One table on standard output, of all models, where any was published."""
-        if not done:
-            return  # why is said above
-        rows = table("model", "quality", "latency", "items/s", "verdict")
-        for column in rows.columns:
-            column.no_wrap = column.header != "quality"
-        for result in done:
-            size = megabytes(result.artifact_bytes)
-            rows.add_row(
-                f"[bold]{result.name}[/]\n[dim]{result.variant}, {size}[/]",
-                "\n".join(_qualities(result)),
-                "\n".join(_latencies(result)),
-                f"{result.items_per_second:,.0f}",
-                _verdict(result),
-            )
-        for failure in failed:
-            refused = f"[red]{'refused' if failure.error.exit_code == 4 else 'failed'}[/]"
-            rows.add_row(f"[bold]{failure.name}[/]", "", "", "", refused)
+    def judged(self, model: str, variant: str, verdict: Verdict, reason: str) -> None:
+        """A variant was proven, or was not."""
+        self._stop()
+        if verdict == "proven" or (verdict == "skipped" and not self.explain):
+            return
+        first = reason.splitlines()[0] if reason else ""
+        colour = "yellow" if verdict == "refused" else "dim"
+        self._say(Text.assemble("- ", (model, "bold"), (f"  {variant} {verdict}: {first}", colour)))
+
+    def result(self, result: BuildResult) -> None:
+        """One model's variants as a table on standard output, and what was gained in a sentence."""
+        from nosbuild.cli.variant_table import sentences, variant_table
+
         console = results()
-        console.print(rows)
-        for note in (note for result in done for note in _notes(result)):
-            console.print(note, soft_wrap=True)
+        console.print(variant_table(result))
+        for line in sentences(result):
+            console.print(line, soft_wrap=True)
 
     def _say(self, text: Text | str) -> None:
         """Lines as long as they are: a terminal folds them, a log keeps them whole."""
@@ -140,43 +139,12 @@ class BuildProgress:
             self._status = None
 
 
-def _qualities(result: BuildResult) -> list[str]:
-    """``cosine 0.9999 >= 0.99``: what was found, beside what was demanded."""
-    lines = []
-    several = len({finding.output for finding in result.proof.findings}) > 1
-    for finding in result.proof.findings:
-        metric, _, bar = finding.bar.partition(" ")
-        within = finding.bar.partition(" excess")[0]
-        is_allclose = metric.startswith("allclose")
-        shown = f"{escape(metric)} {finding.value:.4g} [dim]{escape(bar)}[/]"
-        output = f"{escape(finding.output)}: " if several else ""
-        lines.append(output + (escape(within) if is_allclose else shown))
-    return lines
-
-
-def _latencies(result: BuildResult) -> list[str]:
-    return [f"{row.median_ms:.3g} ms [dim]@{row.batch}[/]" for row in result.measurement.latencies]
-
-
-def _verdict(result: BuildResult) -> str:
-    done = "published" if result.is_new else "unchanged"
-    instances, threads = result.measurement.instances, result.measurement.threads
-    placement = f"{instances} instance{'s' * (instances > 1)} x {threads}"
-    return f"[green]{done}[/] v{result.version}\n[dim]{placement}[/]"
-
-
-def _notes(result: BuildResult) -> list[str]:
-    notes = [
-        f"[yellow]{result.name}[/]: the bar of {escape(finding.output)} "
-        f"({escape(finding.bar)}) is tighter than the model's own rounding "
-        f"noise ({finding.noise:.3g})"
-        for finding in result.proof.findings
-        if finding.noise_misses
-    ]
-    if not result.proof.real_samples:
-        count = result.proof.samples
-        notes.append(
-            f"[yellow]{result.name}[/]: proven on {count} random input{'s' * (count != 1)}; "
-            "name real ones with samples: in the model.yaml"
-        )
-    return notes
+def _doing(label: str) -> str:
+    """What a step does, in words: by its name, or by the last step of a recipe."""
+    if label in _DOING:
+        return _DOING[label]
+    step, _, variant = label.partition(" ")
+    if step in _DOING:
+        return f"{_DOING[step]} {variant}"
+    last = next((name for name in MAKERS if label.endswith(f"-{name}")), "")
+    return _DOING.get(last, label)

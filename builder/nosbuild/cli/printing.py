@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import IO, Any, TextIO, cast
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 MEGA = 1e6
+LOG_WIDTH = 120
+"""Columns of a table in a log or a pipe, unless COLUMNS says otherwise."""
 
 
 def results() -> Console:
@@ -27,6 +30,8 @@ def progress() -> Console:
 def _console(stream: TextIO) -> Console:
     made = Console(file=stream, highlight=False)
     if not made.is_terminal:
+        if "COLUMNS" not in os.environ:
+            made.width = LOG_WIDTH
         made.file = cast("IO[str]", _Unpadded(stream))
     return made
 
@@ -61,5 +66,7 @@ def print_json(value: Any) -> None:
 
 
 def megabytes(size: int) -> str:
-    """``90.9 MB``; kilobytes below one."""
+    """``90.9 MB``; kilobytes below one, gigabytes from a thousand."""
+    if size >= 1000 * MEGA:
+        return f"{size / (1000 * MEGA):.1f} GB"
     return f"{size / MEGA:.1f} MB" if size >= MEGA else f"{size / 1e3:.1f} kB"

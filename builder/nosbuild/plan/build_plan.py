@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nosbuild.plan.target import Target
+from nosbuild.plan.variants import BASELINE, VARIANTS, PlannedVariant
+from nosbuild.spec.precision import PRECISIONS
+
 if TYPE_CHECKING:
     from nosbuild.plan.host import HostFacts
     from nosbuild.spec import ModelSpec
-
-
-@dataclass(frozen=True)
-class PlannedVariant:
-    """One way to serve the model."""
-
-    name: str
-    backend: str
-    """Triton's name of the backend that runs it."""
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +19,8 @@ class Skip:
     """Something the spec asks for that this build leaves out, and why."""
 
     what: str
+    precision: str
+    """That it would have had."""
     reason: str
 
 
@@ -42,36 +38,66 @@ class BuildPlan:
 
     model: str
     source_kind: str
+    target: Target
     variants: tuple[PlannedVariant, ...]
     skips: tuple[Skip, ...]
     placements: tuple[Placement, ...]
 
     def describe(self) -> str:
         """The plan in a few lines."""
-        lines = [f"{self.model}: from {self.source_kind}"]
-        lines += [f"  try   {v.name} ({v.precision}, backend {v.backend})" for v in self.variants]
+        lines = [f"{self.model}: from {self.source_kind}, to run on {self.target}"]
+        for variant in self.variants:
+            made = " -> ".join(["export", *variant.recipe])
+            lines.append(f"  try   {variant.name} ({made}; backend {variant.backend})")
         lines += [f"  skip  {skip.what}: {skip.reason}" for skip in self.skips]
         shares = ", ".join(f"{p.instances} x {p.threads}" for p in self.placements)
         lines.append(f"  instances x threads to measure: {shares}")
         return "\n".join(lines)
 
 
-def plan_build(spec: ModelSpec, host: HostFacts) -> BuildPlan:
+def plan_build(spec: ModelSpec, host: HostFacts, target: Target) -> BuildPlan:
     """Decide what to try for this spec on this host; pure."""
-    wanted = ("fp32", "fp16", "bf16", "int8") if spec.precision == "auto" else spec.precision
-    skips = tuple(
-        Skip(precision, "this version of nosbuild makes fp32 variants only")
+    wanted = PRECISIONS if spec.precision == "auto" else spec.precision
+    variants: list[PlannedVariant] = []
+    skips: list[Skip] = []
+    for variant in VARIANTS:
+        # fp32 is always built: it is the fallback that every other variant is measured against.
+        if variant.name != BASELINE and variant.precision not in wanted:
+            continue
+        if target.kind not in variant.targets:
+            continue
+        reason = _cannot(variant, host)
+        if reason:
+            skips.append(Skip(variant.name, variant.precision, reason))
+        else:
+            variants.append(variant)
+    planned = {one.precision for one in variants} | {skip.precision for skip in skips}
+    skips += [
+        Skip(precision, precision, f"no variant of it runs on a {target.kind}")
         for precision in wanted
-        if precision != "fp32"
-    )
-    # fp32 is always built: it is the fallback that every other variant is measured against.
+        if precision not in planned
+    ]
     return BuildPlan(
         model=spec.name,
         source_kind=spec.source.kind,
-        variants=(PlannedVariant("onnx-fp32", "onnxruntime", "fp32"),),
-        skips=skips,
+        target=target,
+        variants=tuple(variants),
+        skips=tuple(skips),
         placements=placements(spec, host),
     )
+
+
+def _cannot(variant: PlannedVariant, host: HostFacts) -> str:
+    """Why the variant cannot even be made here; empty where it can."""
+    if variant.backend == "tensorrt" and not any(
+        name.startswith("tensorrt") for name in host.libraries
+    ):
+        return "TensorRT is not installed (pip install tensorrt-cu13, or tensorrt-rtx-cu13)"
+    if variant.accelerator and "onnxruntime-gpu" not in host.libraries:
+        return "ONNX Runtime has no GPU support here (pip install onnxruntime-gpu)"
+    if variant.accelerator and not host.gpus:
+        return "no GPU here"
+    return ""
 
 
 def placements(spec: ModelSpec, host: HostFacts) -> tuple[Placement, ...]:

@@ -96,9 +96,12 @@ def _fill(message: Any, tensor: TensorSpec, spec: ModelSpec) -> None:
 def _instances(config: ModelConfig, variant: VerifiedVariant, spec: ModelSpec) -> None:
     group = config.instance_group.add()
     group.count = variant.measurement.instances
-    if spec.instances.kind == "gpu":
+    if spec.instances.kind == "gpu" or variant.needs_gpu:
         group.kind = group.KIND_GPU
         group.gpus.extend(spec.instances.gpus)
+        if variant.accelerator == "tensorrt":
+            accelerators = config.optimization.execution_accelerators
+            accelerators.gpu_execution_accelerator.add(name="tensorrt")
         return
     group.kind = group.KIND_CPU
     # The name that NVIDIA's C++ ONNX Runtime backend reads; ours reads the same.

@@ -24,6 +24,10 @@ class Lock(BaseModel):
     model: str
     version: int
     variant: str
+    backend: str = "onnxruntime"
+    """Triton's name of the backend that serves it."""
+    details: dict[str, Any] = {}
+    """What the variant's maker tells of it; of an engine, the machine that it is for."""
     identity: str
     """Digest of artifact, settings and golden samples: equal identities serve alike."""
     spec_digest: str
@@ -41,14 +45,21 @@ class Lock(BaseModel):
     libraries: dict[str, str]
     host: dict[str, Any]
     proof: dict[str, Any]
+    spec: dict[str, Any] | None = None
+    """What the model.yaml said; None in locks of older versions."""
     nosbuild: str
 
 
-def spec_digest(spec: ModelSpec) -> str:
-    """Digest of what a model.yaml says of a version; comments and layout do not count, nor does
-    which versions are served.
+def spec_content(spec: ModelSpec) -> dict[str, Any]:
+    """What a model.yaml says of a version; comments and layout do not count, nor does which
+    versions are served.
     """
-    return sha256_of_value(spec.section(*(set(type(spec).model_fields) - {"version_policy"})))
+    return spec.section(*(set(type(spec).model_fields) - {"version_policy"}))
+
+
+def spec_digest(spec: ModelSpec) -> str:
+    """Digest of that content."""
+    return sha256_of_value(spec_content(spec))
 
 
 def write_lock(lock: Lock, path: Path) -> None:

@@ -13,12 +13,10 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.config import (
@@ -28,11 +26,20 @@ from nosbuild.repository.config import (
     warmup_files,
     write_text,
 )
-from nosbuild.repository.layout import GOLDEN, LOCK, REPORT, STAGING_PREFIX, WARMUP, ModelFolder
+from nosbuild.repository.layout import (
+    GOLDEN,
+    LOCK,
+    PUBLISH_LOCK,
+    REPORT,
+    STAGING_PREFIX,
+    WARMUP,
+    ModelFolder,
+)
 from nosbuild.repository.lock import Lock, read_lock, write_lock
 from nosbuild.repository.served import alike_versions, built_versions, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_files, sha256_of_value
 from nosbuild.store.host_errors import host_errors
+from nosbuild.store.locks import shared_lock
 from nosbuild.verify.golden import read_golden
 
 if TYPE_CHECKING:
@@ -60,6 +67,8 @@ class Origins:
     read: dict[str, str]
     host: HostFacts
     nosbuild: str
+    spec: dict[str, Any] | None = None
+    """What the model.yaml says (``lock.spec_content``), for who compares versions."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,21 @@ class Publication:
         return self.why == NOTHING
 
 
+@dataclass(frozen=True)
+class _New:
+    """A version to write."""
+
+    variant: VerifiedVariant
+    lock: Lock
+    report: str
+
+
 def publish(
-    variant: VerifiedVariant, spec: ModelSpec, repository: Path, origins: Origins, locks: Path
+    variant: VerifiedVariant,
+    spec: ModelSpec,
+    repository: Path,
+    origins: Origins,
+    report: str,
 ) -> Publication:
     """Publish ``variant`` as ``repository/<name>``.
 
@@ -89,23 +111,27 @@ def publish(
         spec: with its tensors known.
         repository: Triton's model repository; made if it does not exist.
         origins: for nos.lock.
-        locks: an existing folder for lock files, outside the repository.
+        report: JSON, what the build found out about every variant.
 
     Raises:
         SpecError: settings that Triton's configuration does not know.
         HostError: no space, or no right to write there. Nothing is changed then.
     """
     folder = ModelFolder(repository.resolve() / spec.name)
-    lock = locks / f"publish-{sha256_of_value(str(folder.path))[:16]}.lock"
-    with FileLock(lock):
+    with ExitStack() as held:
         with _unchanged(folder):
             folder.path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(shared_lock(folder.path / PUBLISH_LOCK))
             _remove_leftovers(folder)
-        return _publish_locked(variant, spec, folder, origins)
+        return _publish_locked(variant, spec, folder, origins, report)
 
 
 def _publish_locked(
-    variant: VerifiedVariant, spec: ModelSpec, folder: ModelFolder, origins: Origins
+    variant: VerifiedVariant,
+    spec: ModelSpec,
+    folder: ModelFolder,
+    origins: Origins,
+    report: str,
 ) -> Publication:
     golden = read_golden(variant.golden)
     prefix = sha256_of_value(sha256_of_files(variant.golden.glob("*.npz"), variant.golden))[:12]
@@ -130,6 +156,8 @@ def _publish_locked(
         model=spec.name,
         version=version,
         variant=variant.name,
+        backend=variant.backend,
+        details=variant.details,
         identity=identity,
         spec_digest=origins.spec_digest,
         artifact=variant.proof.artifact,
@@ -140,10 +168,11 @@ def _publish_locked(
         libraries=origins.host.libraries,
         host={k: v for k, v in asdict(origins.host).items() if k != "libraries"},
         proof=variant.proof.model_dump(mode="json"),
+        spec=origins.spec,
         nosbuild=origins.nosbuild,
     )
     with _unchanged(folder):
-        _write(folder, (variant, lock), files, config)
+        _write(folder, _New(variant, lock, report), files, config)
     with host_errors(
         f"{folder.path} serves version {version}, but older ones could not be removed",
         "Change the rights of what is in there.",
@@ -154,14 +183,14 @@ def _publish_locked(
 
 def _write(
     folder: ModelFolder,
-    new: tuple[VerifiedVariant, Lock] | None,
+    new: _New | None,
     files: dict[str, bytes],
     config: str,
 ) -> None:
     staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder.path))
     try:
         if new:
-            _write_version(staging / "version", *new)
+            _write_version(staging / "version", new)
         (staging / "config").write_text(config, encoding="utf-8")
         warmup = folder.path / WARMUP
         warmup.mkdir(exist_ok=True)
@@ -171,7 +200,7 @@ def _write(
         for name in files:
             (staging / name).replace(warmup / name)
         if new:
-            (staging / "version").rename(folder.version(new[1].version))
+            (staging / "version").rename(folder.version(new.lock.version))
         _flush(warmup, folder.path)
         (staging / "config").replace(folder.config)
         _flush(folder.path)
@@ -179,15 +208,14 @@ def _write(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write_version(version: Path, variant: VerifiedVariant, lock: Lock) -> None:
+def _write_version(version: Path, new: _New) -> None:
     (version / GOLDEN).mkdir(parents=True)
-    for sample in variant.golden.glob("*.npz"):  # not copytree, whose error hides a full disk
+    for sample in new.variant.golden.glob("*.npz"):  # not copytree, whose error hides a full disk
         shutil.copyfile(sample, version / GOLDEN / sample.name)
-    for name in variant.proof.artifact:
-        shutil.copyfile(variant.artifact / name, version / name)
-    write_lock(lock, version / LOCK)
-    report = variant.measurement.model_dump_json(indent=1)
-    (version / REPORT).write_text(report + "\n", encoding="utf-8")
+    for name in new.variant.proof.artifact:
+        shutil.copyfile(new.variant.artifact / name, version / name)
+    write_lock(new.lock, version / LOCK)
+    (version / REPORT).write_text(new.report, encoding="utf-8")
 
 
 def _flush(*paths: Path) -> None:

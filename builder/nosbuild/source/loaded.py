@@ -27,3 +27,7 @@ class LoadedSource(Protocol):
     def run_precise(self, inputs: Arrays) -> Arrays | None:
         """The same in float64, to learn the model's own rounding noise; None if it cannot."""
         ...
+
+    def use_threads(self, count: int) -> None:
+        """Run on that many processors from now on, where the library lets us choose."""
+        ...

@@ -55,6 +55,9 @@ class OnnxSource:
         """None: a file has the precision it has."""
         return None
 
+    def use_threads(self, count: int) -> None:
+        """Nothing: the session keeps the threads it was opened with."""
+
 
 def load(spec: ModelSpec) -> OnnxSource:
     """Load the file.

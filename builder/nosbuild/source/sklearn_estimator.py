@@ -122,6 +122,9 @@ class SklearnSource:
         name = self.inputs[0].name
         return self.run({name: inputs[name].astype(np.float64)})
 
+    def use_threads(self, count: int) -> None:
+        """Nothing: an estimator's ``n_jobs`` is its maker's choice."""
+
     @staticmethod
     def _dense(result: Any) -> np.ndarray:
         """Text vectorisers give sparse matrices; a served tensor is dense."""

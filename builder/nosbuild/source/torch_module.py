@@ -169,6 +169,10 @@ class TorchSource:
             print(f"no float64 run: {exc}")  # noqa: T201 - goes to the step's log
             return None
 
+    def use_threads(self, count: int) -> None:
+        """For the whole process, as torch has it."""
+        torch.set_num_threads(count)
+
     def _named(self, results: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray]:
         return {
             tensor.name: result.detach().cpu().numpy()

@@ -5,6 +5,7 @@ Files that the user's code reads by itself are not in the key: the store checks 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +18,45 @@ from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
 
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "export": ("name", "source", "inputs", "outputs", "dims"),
-    "prove": ("name", "source", "inputs", "outputs", "dims", "samples", "quality"),
-    "measure": ("objective", "instances", "dims"),
-}
-"""Step -> the parts of a spec that change what it makes."""
 
-_ROOMS: dict[str, tuple[str, ...]] = {
-    "export": ("tensors.py", "spec", "source", "export"),
-    "prove": ("tensors.py", "spec", "source", "verify"),
-    "measure": ("tensors.py", "spec", "verify"),
+@dataclass(frozen=True)
+class StepKind:
+    """What decides the result of a step, beside the files it is made from."""
+
+    sections: tuple[str, ...]
+    """Parts of the spec."""
+    rooms: tuple[str, ...]
+    """Our code that it runs: folders and files of the package."""
+    runs_user_code: bool = False
+    """Its result belongs to one model's folder."""
+    measures: bool = False
+    """The processor matters."""
+
+
+_SOURCE = ("name", "source", "inputs", "outputs", "dims")
+_OPTIMISATION = StepKind((), ("optimize", "export/portable.py"))
+
+STEPS: dict[str, StepKind] = {
+    "export": StepKind(_SOURCE, ("spec", "source", "export"), runs_user_code=True),
+    "references": StepKind(
+        (*_SOURCE, "samples"), ("spec", "source", "verify"), runs_user_code=True
+    ),
+    "slim": _OPTIMISATION,
+    "fuse": _OPTIMISATION,
+    "fp16": _OPTIMISATION,
+    "bf16": _OPTIMISATION,
+    "int8-dynamic": _OPTIMISATION,
+    "int8-static": _OPTIMISATION,
+    "int8-tensorrt": _OPTIMISATION,
+    "tensorrt": StepKind(("dims",), _OPTIMISATION.rooms, measures=True),
+    "prove": StepKind(("dims", "quality"), ("spec", "verify"), runs_user_code=True),
+    "rescue": StepKind(("dims", "quality"), ("spec", "verify", "optimize"), runs_user_code=True),
+    "measure": StepKind(("objective", "instances", "dims"), ("spec", "verify"), measures=True),
 }
-_HOST_MATTERS = ("measure",)
+"""Every step that is cached."""
+
+_ALWAYS = ("tensors.py", "steps/functions.py", "steps/child.py", "store/hashing.py")
+"""Code that every step runs."""
 
 
 def key_parts(
@@ -43,11 +70,12 @@ def key_parts(
         host: library versions; the processor where the step measures speed.
         made_from: named inputs: the keys of the steps whose results it takes, and others.
     """
+    kind = STEPS[step]
     parts: dict[str, Any] = {
         "step": step,
-        "code": _code_digest(step),
-        "spec": spec.section(*SECTIONS[step]),
-        "folder": str(spec.folder) if step != "measure" else "",
+        "code": _code_digest((*_ALWAYS, *kind.rooms)),
+        "spec": spec.section(*kind.sections),
+        "folder": str(spec.folder) if kind.runs_user_code else "",
         "versions": {
             **host.libraries,
             **{name: version_of(name) for name in map(distribution_name, spec.build_requirements)},
@@ -55,8 +83,12 @@ def key_parts(
         },
         "made_from": made_from,
     }
-    if step in _HOST_MATTERS:
-        parts["host"] = {"processors": host.cpus, "processor": host.cpu_model}
+    if kind.measures:
+        parts["host"] = {
+            "processors": host.cpus,
+            "processor": host.cpu_model,
+            "GPUs": [asdict(gpu) for gpu in host.gpus],
+        }
     return parts
 
 
@@ -94,12 +126,12 @@ def distribution_name(requirement: str) -> str:
 
 
 @cache
-def _code_digest(step: str) -> str:
+def _code_digest(places: tuple[str, ...]) -> str:
     """Digest of the code that the step runs: a new nosbuild may make something else."""
     package = Path(__file__).resolve().parents[1]
     files: list[Path] = []
-    for room in _ROOMS[step]:
-        place = package / room
+    for name in places:
+        place = package / name
         files += [place] if place.is_file() else sorted(place.rglob("*.py"))
     digests = {str(file.relative_to(package)): sha256_of_file(file) for file in files}
     return sha256_of_value(digests)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nosbuild.plan import BuildPlan
+    from nosbuild.report.build_report import BuildReport, VariantReport
     from nosbuild.verify.measure import Measurement
     from nosbuild.verify.proof import Proof
 
@@ -32,19 +33,30 @@ class BuildResult:
     version: int
     is_new: bool
     """False where nothing had changed and the published version stands."""
-    variant: str
     artifact_bytes: int
     proof: Proof
     measurement: Measurement
+    """Without figures for an engine that nothing here can run."""
+    report: BuildReport
+    """Every variant that was tried."""
     plan: BuildPlan
     steps: tuple[StepOutcome, ...]
 
     @property
-    def items_per_second(self) -> float:
+    def variant(self) -> str:
+        """Name of the published variant."""
+        return self.report.published
+
+    @property
+    def variants(self) -> tuple[VariantReport, ...]:
+        """Every variant, the source first."""
+        return self.report.variants
+
+    @property
+    def items_per_second(self) -> float | None:
         """Throughput in this process of the placement chosen, at the typical batch."""
-        chosen = (self.measurement.instances, self.measurement.threads)
-        rates = {(r.instances, r.threads): r for r in self.measurement.throughputs}
-        return rates[chosen].items_per_second
+        chosen = self.measurement.chosen
+        return chosen.items_per_second if chosen else None
 
     def as_json(self) -> dict[str, Any]:
         """The same for machines."""
@@ -54,9 +66,11 @@ class BuildResult:
             "version": self.version,
             "is_new": self.is_new,
             "variant": self.variant,
+            "headline": self.report.headline,
             "artifact_bytes": self.artifact_bytes,
             "proof": {**self.proof.model_dump(mode="json"), "passed": self.proof.passed},
             "measurement": self.measurement.model_dump(mode="json"),
+            "variants": [row.model_dump(mode="json") for row in self.variants],
             "skipped": [asdict(skip) for skip in self.plan.skips],
             "steps": [asdict(step) for step in self.steps],
         }

@@ -1,110 +1,111 @@
-"""A model folder goes in; its proven variant, published in a Triton repository, comes out."""
+"""A model folder goes in; its best proven variant, in a Triton repository, comes out."""
 
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from nosbuild.errors import HostError, Refused
-from nosbuild.export.run import MODEL_FILE
-from nosbuild.plan import BuildPlan, HostFacts, host_facts, plan_build
+from nosbuild.errors import HostError, Refused, RequestError
+from nosbuild.plan import BuildPlan, host_facts, plan_build, target_of
 from nosbuild.plan.host import version_of
+from nosbuild.report.build_report import BuildReport
 from nosbuild.repository.config import check_settings
-from nosbuild.repository.layout import ModelFolder
-from nosbuild.repository.lock import spec_digest
+from nosbuild.repository.lock import spec_content, spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
+from nosbuild.spec.precision import parse_precision
+from nosbuild.steps.cached import CachedSteps
+from nosbuild.steps.candidates import Candidate, Candidates, artifact_of, described
 from nosbuild.steps.functions import tensors_from
-from nosbuild.steps.isolate import Isolated, run_isolated
-from nosbuild.steps.keys import SECTIONS, distribution_name, key_parts, named_source_files
-from nosbuild.steps.reasons import LastParts
+from nosbuild.steps.keys import distribution_name, named_source_files
+from nosbuild.steps.progress import Progress, Silent
+from nosbuild.steps.reporting import report_of, rows_of
 from nosbuild.steps.result import BuildResult, StepOutcome
-from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
-from nosbuild.store.hashing import sha256_of_file, sha256_of_value
-from nosbuild.store.host_errors import host_errors
-from nosbuild.store.store import NEVER_MADE, Entry, Miss, Store
-from nosbuild.verify.measure import Measurement
-from nosbuild.verify.proof import Proof
-from nosbuild.verify.variant import verified
+from nosbuild.store.folders import cache_folder
+from nosbuild.store.limit import cache_limit
+from nosbuild.store.store import Entry, Store
+from nosbuild.store.trim import trim
+from nosbuild.verify.contest import Contest
+from nosbuild.verify.variant import VerifiedVariant, trusted, verified
 from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
+    from nosbuild.plan import HostFacts
     from nosbuild.spec import ModelSpec
 
 STEP_TIMEOUT = 3600.0
 """Seconds that one step may take before it is ended."""
 
-
-LOCK_DIGITS = 2
-"""Hex digits of a step's key in its lock's name: 256 lock files, however many builds there were."""
-
-
-class Progress(Protocol):
-    """Told what a build is doing; every method may do nothing."""
-
-    def plan(self, plan: BuildPlan) -> None:
-        """What will be tried, before anything is."""
-
-    def step(self, model: str, step: str, why: str) -> None:
-        """A step begins; not called for one that the cache answers."""
-
-    def step_done(self, model: str, outcome: StepOutcome) -> None:
-        """A step ended."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def plan(self, plan: BuildPlan) -> None:
-        """Nothing."""
-
-    def step(self, model: str, step: str, why: str) -> None:
-        """Nothing."""
-
-    def step_done(self, model: str, outcome: StepOutcome) -> None:
-        """Nothing."""
+SOURCES = {"torch": "pytorch-eager", "huggingface": "pytorch-eager", "sklearn": "scikit-learn"}
+"""Source kind -> name of the original among the variants; an ONNX file is its own baseline."""
 
 
 def build(
     model: Path | str,
     repository: Path | str | None = None,
     *,
+    precision: str | Sequence[str] | None = None,
+    target: str | None = None,
+    trust_unproven: str | None = None,
     fresh: bool = False,
     step_timeout: float = STEP_TIMEOUT,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Export, prove, measure and publish one model.
+    """Export, optimise, prove, measure and publish one model.
 
     Args:
         model: a folder with a model.yaml, or that file.
         repository: Triton's model repository to publish in; None for the folder that holds the
             model's folder.
+        precision: candidates instead of the spec's: ``auto`` or a list of fp32, fp16, bf16, int8.
+        target: where it will run: ``cpu``, ``gpu``, ``triton:26.08``; None for what the spec and
+            this host say.
+        trust_unproven: name of a variant to publish although nothing here can run, and so prove,
+            it: an engine for another machine's GPU.
         fresh: run every step, whatever the cache holds.
         step_timeout: seconds that one step may take.
         progress: told what is being done.
 
     Returns:
-        what was published (or already was), its proof and its speed on this machine.
+        what was published (or already was), its proof, and every variant beside it.
 
     Raises:
         SpecError, SourceError, SampleError, ExportError: the material is wrong.
-        Refused: the variant could not be proven; nothing is published, nothing changed.
+        RequestError: no such precision or target, or no such variant to trust.
+        Refused: the model could not be proven; nothing is published, nothing changed.
         HostError: this machine lacks something.
     """
     spec = load_spec(model)
     check_settings(spec)
     host = host_facts()
+    chosen = target_of(target, spec, host)
+    if precision is not None:
+        spec = _with_precision(spec, precision)
     _require_packages(spec)
-    target = Path(repository) if repository is not None else spec.folder.parent
-    walk = _Walk(
-        spec, host, Store(cache_folder() / "steps"), fresh, step_timeout, progress or Silent()
-    )
-    return walk.run(target)
+    plan = plan_build(spec, host, chosen)
+    if trust_unproven is not None and trust_unproven not in {v.name for v in plan.variants}:
+        raise RequestError(
+            f"{trust_unproven!r} is no variant that this build makes",
+            f"Name one of {', '.join(v.name for v in plan.variants if v.needs_gpu) or '(none)'}.",
+        )
+    folder = Path(repository) if repository is not None else spec.folder.parent
+    limit = cache_limit()
+    with Store(cache_folder() / "steps") as store:
+        steps = CachedSteps(spec, host, store, fresh, step_timeout, progress or Silent())
+        steps.progress.plan(plan)
+        result = _Walk(steps, plan, trust_unproven).run(folder)
+    trim(store.root, limit)
+    return result
+
+
+def _with_precision(spec: ModelSpec, precision: str | Sequence[str]) -> ModelSpec:
+    names = precision.split(",") if isinstance(precision, str) else list(precision)
+    found = parse_precision("auto" if names == ["auto"] else [name.strip() for name in names])
+    if isinstance(found, list):
+        raise RequestError("; ".join(f"--precision: {one.found}" for one in found), found[0].remedy)
+    return spec.model_copy(update={"precision": found})
 
 
 def _require_packages(spec: ModelSpec) -> None:
@@ -116,146 +117,155 @@ def _require_packages(spec: ModelSpec) -> None:
         )
 
 
-@dataclass
 class _Walk:
     """One build through its steps."""
 
-    spec: ModelSpec
-    host: HostFacts
-    store: Store
-    fresh: bool
-    timeout: float
-    progress: Progress
-
-    def __post_init__(self) -> None:
-        self.outcomes: list[StepOutcome] = []
-        self.keys: dict[str, str] = {}
-        self.read: dict[str, str] = {}
+    def __init__(self, steps: CachedSteps, plan: BuildPlan, trust_unproven: str | None) -> None:
+        self.steps = steps
+        self.plan = plan
+        self.spec = steps.spec
+        self.host: HostFacts = steps.host
+        self.trust_unproven = trust_unproven
 
     def run(self, repository: Path) -> BuildResult:
-        """Export -> prove -> measure -> publish."""
-        spec = self.spec
-        plan = plan_build(spec, self.host)
-        self.progress.plan(plan)
-        (planned,) = plan.variants
+        """Export -> references -> each variant -> measure -> publish."""
+        steps, spec = self.steps, self.spec
         sources = named_source_files(spec)
-        self.read |= sources
-        exported = self._step("export", sources, {})
-        inputs, outputs = tensors_from(exported.result)
-        complete = spec.with_tensors(inputs, outputs, exported.result["default_dims"])
-        artifact = exported.folder / MODEL_FILE
-        proven = self._step(
-            "prove",
-            {"export": exported.key},
-            {"artifact": str(artifact), "variant": planned.name},
+        steps.read |= sources
+        exported = steps.run("export", sources, {})
+        tensors = exported.result
+        complete = spec.with_tensors(*tensors_from(tensors), tensors["default_dims"])
+        references = steps.run("references", sources, {})
+        candidates = Candidates(
+            steps, artifact_of(exported), references, tensors, can_run_gpu=bool(self.host.gpus)
         )
-        proof = Proof.model_validate(proven.result)
-        if not proof.passed:
-            raise Refused(
-                f"{spec.name}: {planned.name} is not proven, and not published:\n{proof.refusal()}",
-                "Mend the model, or set bars in quality: that the model itself can keep.",
-            )
-        placements = [[p.instances, p.threads] for p in plan.placements]
-        measured = self._step(
+        for planned in self.plan.variants:
+            candidate = candidates.add(planned)
+            self._check_baseline(candidate)
+        contest = self._measure(candidates, references)
+        chosen = self._chosen(candidates.found, contest)
+        variant = self._sealed(chosen, contest, references, complete)
+        rows = rows_of(self.plan, candidates.found, contest, chosen, SOURCES.get(spec.source.kind))
+        report = report_of(complete, self.plan, self.host, rows, references.result)
+        return self._publish(variant, chosen, report, complete, repository)
+
+    def _check_baseline(self, candidate: Candidate) -> None:
+        if candidate.planned.recipe or candidate.verdict == "proven":
+            return
+        raise Refused(
+            f"{self.spec.name}: {candidate.planned.name} is not proven, and not published:\n"
+            f"{candidate.reason}",
+            "Mend the model, or set bars in quality: that the model itself can keep.",
+        )
+
+    def _measure(self, candidates: Candidates, references: Entry) -> Contest:
+        proven = [
+            (candidate.planned, candidate.artifact)
+            for candidate in candidates.found
+            if candidate.verdict == "proven" and candidate.artifact
+        ]
+        placements = [[p.instances, p.threads] for p in self.plan.placements]
+        source = SOURCES.get(self.spec.source.kind, "")
+        measured = self.steps.run(
             "measure",
-            {"export": exported.key, "prove": proven.key, "placements": placements},
             {
-                "artifact": str(artifact),
-                "golden": str(proven.folder / "golden"),
-                "tensors": exported.result,
+                "the variants": {planned.name: made.digest for planned, made in proven},
+                "the samples": references.digest,
+                "placements": placements,
+                "the original": source,
+            },
+            {
+                "variants": [
+                    {**described(planned), "artifact": str(made.folder)} for planned, made in proven
+                ],
+                "source": source,
+                "golden": str(references.folder / "golden"),
+                "tensors": candidates.tensors,
                 "placements": placements,
             },
         )
-        measurement = Measurement.model_validate(measured.result)
-        variant = verified(
-            backend=planned.backend,
-            artifact=exported.folder,
-            golden=proven.folder / "golden",
+        return Contest.model_validate(measured.result)
+
+    def _chosen(self, found: Sequence[Candidate], contest: Contest) -> Candidate:
+        by_name = {candidate.planned.name: candidate for candidate in found}
+        trusted_one = by_name.get(self.trust_unproven or "")
+        if trusted_one is None:
+            return by_name[contest.chosen]
+        if trusted_one.verdict == "unproven":
+            return trusted_one
+        raise Refused(
+            f"{trusted_one.planned.name} cannot be trusted unproven: it was "
+            f"{trusted_one.verdict} here{f' ({trusted_one.reason})' * bool(trusted_one.reason)}",
+            "Build without --trust-unproven.",
+        )
+
+    def _sealed(
+        self, chosen: Candidate, contest: Contest, references: Entry, complete: ModelSpec
+    ) -> VerifiedVariant:
+        artifact = chosen.artifact
+        assert artifact is not None
+        inputs, outputs = complete.input_tensors or (), complete.output_tensors or ()
+        golden = references.folder / "golden"
+        if chosen.proof is None:
+            return trusted(
+                chosen.planned.name,
+                backend=chosen.planned.backend,
+                accelerator=chosen.planned.accelerator,
+                artifact=artifact.folder,
+                files=artifact.files,
+                details=artifact.details,
+                golden=golden,
+                inputs=inputs,
+                outputs=outputs,
+                reason=chosen.reason,
+            )
+        return verified(
+            backend=chosen.planned.backend,
+            accelerator=chosen.planned.accelerator,
+            artifact=artifact.folder,
+            details=artifact.details,
+            golden=golden,
             inputs=inputs,
             outputs=outputs,
-            proof=proof,
-            measurement=measurement,
+            proof=chosen.proof,
+            measurement=contest.measurements[chosen.planned.name],
         )
-        origins = Origins(spec_digest(spec), self.keys, self.read, self.host, VERSION)
+
+    def _publish(
+        self,
+        variant: VerifiedVariant,
+        chosen: Candidate,
+        report: BuildReport,
+        complete: ModelSpec,
+        repository: Path,
+    ) -> BuildResult:
+        steps = self.steps
+        written = load_spec(self.spec.file)  # without what the command line says otherwise
+        origins = Origins(
+            spec_digest=spec_digest(written),
+            steps=steps.keys,
+            read=steps.read,
+            host=self.host,
+            nosbuild=VERSION,
+            spec=spec_content(written),
+        )
         started = time.monotonic()
-        published = publish(variant, complete, repository, origins, _locks())
-        seconds = time.monotonic() - started
-        self._done(StepOutcome("publish", published.is_unchanged, published.why, seconds))
+        text = report.model_dump_json(indent=1)
+        published = publish(variant, complete, repository, origins, text)
+        steps.done(
+            StepOutcome(
+                "publish", published.is_unchanged, published.why, time.monotonic() - started
+            )
+        )
         return BuildResult(
-            name=spec.name,
+            name=self.spec.name,
             folder=published.folder,
             version=published.version,
             is_new=published.is_new,
-            variant=variant.name,
-            artifact_bytes=sum((exported.folder / name).stat().st_size for name in proof.artifact),
-            proof=proof,
-            measurement=measurement,
-            plan=plan,
-            steps=tuple(self.outcomes),
+            artifact_bytes=chosen.artifact.bytes if chosen.artifact else 0,
+            proof=variant.proof,
+            measurement=variant.measurement,
+            report=report,
+            plan=self.plan,
+            steps=tuple(steps.outcomes),
         )
-
-    def _step(self, name: str, made_from: dict[str, Any], arguments: dict[str, Any]) -> Entry:
-        """The step's entry: from the cache, or made now in a child process."""
-        started = time.monotonic()
-        parts = key_parts(name, self.spec, self.host, made_from)
-        key = sha256_of_value(parts)
-        last = LastParts(cache_folder() / "last", self.spec.folder, name)
-        with FileLock(_locks() / f"step-{key[:LOCK_DIGITS]}.lock"):
-            found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
-            if isinstance(found, Miss):
-                why = (last.changes(parts) if found == NEVER_MADE else "") or found.reason
-                self.progress.step(self.spec.name, name, why)
-                found = self._make(name, key, arguments)
-                cached = False
-            else:
-                why, cached = "nothing changed", True
-            with _cache_errors():
-                last.keep(parts)
-        self.keys[name] = key
-        self.read |= found.read
-        self._done(StepOutcome(name, cached, why, time.monotonic() - started))
-        return found
-
-    def _make(self, name: str, key: str, arguments: dict[str, Any]) -> Entry:
-        log = cache_folder() / "logs" / f"{self.spec.name}-{name}.log"
-        # Native code opens files without a word: what lies in the model's folder counts anyway.
-        own = ModelFolder(self.spec.folder).own_data() if "source" in SECTIONS[name] else []
-        read = {str(path): sha256_of_file(path) for path in own}
-        with _cache_errors(), self.store.draft(key) as draft:
-            answer = run_isolated(
-                Isolated(
-                    function=f"nosbuild.steps.functions:{name}",
-                    spec_file=self.spec.file,
-                    out=draft.folder,
-                    arguments=arguments,
-                    log=log,
-                    timeout=self.timeout,
-                )
-            )
-            draft.result, draft.read = answer["result"], read | answer["read"]
-        found = self.store.find(key)
-        if isinstance(found, Miss):
-            raise HostError(
-                f"what {name} made could not be kept: {found.reason}",
-                "If files of the model are being changed, wait until that is done; build again.",
-            )
-        return found
-
-    def _done(self, outcome: StepOutcome) -> None:
-        self.outcomes.append(outcome)
-        self.progress.step_done(self.spec.name, outcome)
-
-
-def _locks() -> Path:
-    """Where locks lie: two builds that want the same step make it once."""
-    folder = cache_folder() / "locks"
-    with _cache_errors():
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _cache_errors() -> AbstractContextManager[None]:
-    return host_errors(
-        f"the build cache {cache_folder()} cannot be written",
-        f"Change its rights, or name another folder in {CACHE_VARIABLE}.",
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nosbuild.errors import InternalError, Refused
 from nosbuild.store.hashing import sha256_of_file
@@ -24,6 +25,9 @@ class VerifiedVariant:
 
     name: str
     backend: str
+    """Triton's name."""
+    accelerator: str
+    """ONNX Runtime's execution provider on a GPU; empty for none."""
     artifact: Path
     """Folder that holds the files named in ``proof.artifact``."""
     golden: Path
@@ -31,18 +35,27 @@ class VerifiedVariant:
     outputs: tuple[TensorSpec, ...]
     proof: Proof
     measurement: Measurement
+    details: dict[str, Any]
+    """What its maker tells of it; of an engine, the machine that it is for."""
     _seal: object = None
 
+    @property
+    def needs_gpu(self) -> bool:
+        """True where only a GPU runs it."""
+        return self.backend == "tensorrt" or bool(self.accelerator)
+
     def __post_init__(self) -> None:
-        """Raises InternalError for anyone but ``verified``."""
+        """Raises InternalError for anyone but the functions of this file."""
         if self._seal is not _SEAL:
-            raise InternalError("a VerifiedVariant is made by verify.variant.verified alone")
+            raise InternalError("a VerifiedVariant is made by verify.variant alone")
 
 
 def verified(
     *,
     backend: str,
+    accelerator: str,
     artifact: Path,
+    details: dict[str, Any],
     golden: Path,
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
@@ -56,16 +69,13 @@ def verified(
     """
     if not proof.passed:
         raise Refused(f"{proof.variant} is not proven:\n{proof.refusal()}")
-    for name, digest in proof.artifact.items():
-        if sha256_of_file(artifact / name) != digest:
-            raise Refused(
-                f"{artifact / name} is not the file that was proven",
-                "Build again; nothing was published.",
-            )
+    _check_bytes(artifact, proof)
     return VerifiedVariant(
         name=proof.variant,
         backend=backend,
+        accelerator=accelerator,
         artifact=artifact,
+        details=details,
         golden=golden,
         inputs=inputs,
         outputs=outputs,
@@ -73,3 +83,66 @@ def verified(
         measurement=measurement,
         _seal=_SEAL,
     )
+
+
+def trusted(
+    name: str,
+    *,
+    backend: str,
+    accelerator: str,
+    artifact: Path,
+    files: dict[str, str],
+    details: dict[str, Any],
+    golden: Path,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    reason: str,
+) -> VerifiedVariant:
+    """Seal a variant that nothing here can run, because its user vouches for it by name.
+
+    Args:
+        name: of the variant.
+        backend: Triton's name.
+        accelerator: ONNX Runtime's execution provider on a GPU; empty for none.
+        artifact: folder of the files.
+        files: name -> sha256.
+        details: what its maker tells of it.
+        golden: samples with the source's answers, to prove it where it runs.
+        inputs: its tensors.
+        outputs: its tensors.
+        reason: why it could not be proven; the lock and the report say so.
+    """
+    proof = Proof(
+        variant=name,
+        artifact=files,
+        findings=(),
+        reasons=(f"trusted by the user's word: {reason}",),
+        samples=0,
+        real_samples=False,
+        batches=(),
+    )
+    _check_bytes(artifact, proof)
+    return VerifiedVariant(
+        name=name,
+        backend=backend,
+        accelerator=accelerator,
+        artifact=artifact,
+        golden=golden,
+        inputs=inputs,
+        outputs=outputs,
+        proof=proof,
+        measurement=Measurement(
+            latencies=(), throughputs=(), instances=1, threads=1, why="nothing here can run it"
+        ),
+        details=details,
+        _seal=_SEAL,
+    )
+
+
+def _check_bytes(artifact: Path, proof: Proof) -> None:
+    for name, digest in proof.artifact.items():
+        if sha256_of_file(artifact / name) != digest:
+            raise Refused(
+                f"{artifact / name} is not the file that was proven",
+                "Build again; nothing was published.",
+            )

@@ -1,0 +1,56 @@
+"""The published variant and those beside it go in; what was gained, in plain words, comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nosbuild.report.build_report import VariantReport
+    from nosbuild.verify.proof import Finding
+
+_PLAIN = {"onnx-fp32": "fp32 ONNX", "pytorch-eager": "PyTorch", "scikit-learn": "scikit-learn"}
+NO_DIFFERENCE = 0.05
+"""A gain below this is none."""
+
+
+def headline(
+    published: VariantReport, baseline: VariantReport, source: VariantReport | None
+) -> str:
+    """``onnx-int8-dynamic is 2.2x faster than fp32 ONNX and 4.1x faster than PyTorch at cosine
+    0.9911 (bar 0.99)``.
+    """
+    ours = _rate(published)
+    if ours is None:
+        return f"{published.name} was built, but neither proven nor measured here"
+    gains = []
+    for other in (baseline, source):
+        theirs = _rate(other) if other is not None else None
+        if other is not None and theirs is not None and other.name != published.name:
+            gains.append(_compared(ours / theirs, _PLAIN.get(other.name, other.name)))
+    said = f" is {' and '.join(gains)}" if gains else " is published"
+    return f"{published.name}{said}{_quality(published.proof.findings if published.proof else ())}"
+
+
+def _rate(row: VariantReport) -> float | None:
+    chosen = row.speed.chosen if row.speed is not None else None
+    return chosen.items_per_second if chosen is not None else None
+
+
+def _compared(gain: float, other: str) -> str:
+    if abs(gain - 1) < NO_DIFFERENCE:
+        return f"as fast as {other}"
+    if gain > 1:
+        return f"{gain:.1f}x faster than {other}"
+    return f"{1 / gain:.1f}x slower than {other}"
+
+
+def _quality(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    first = findings[0]
+    metric, _, bar = first.bar.partition(" ")
+    if " excess" in first.bar:
+        return f", within {first.bar.partition(' excess')[0]}"
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f" at {metric} {first.value:.4g} (bar {bar.split()[-1]}){more}"

@@ -1,0 +1,208 @@
+"""A planned variant goes in; what became of it (made, rescued, proven or not) comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nosbuild.errors import HostError, Refused
+from nosbuild.plan import PlannedVariant
+from nosbuild.report.build_report import Verdict
+from nosbuild.steps.cached import CachedSteps
+from nosbuild.steps.optimizing import MAKERS
+from nosbuild.store.hashing import sha256_of_value
+from nosbuild.store.store import Entry
+from nosbuild.verify.proof import Proof
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder with ``model.onnx`` or ``model.plan``, and how it came about."""
+
+    folder: Path
+    files: dict[str, str]
+    """Name -> sha256."""
+    how: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    """Of the last step."""
+
+    @property
+    def digest(self) -> str:
+        """Of the files alone: what is made from equal bytes is made once."""
+        return sha256_of_value(self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files."""
+        return sum((self.folder / name).stat().st_size for name in self.files)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant, as far as it came."""
+
+    planned: PlannedVariant
+    verdict: Verdict
+    reason: str
+    artifact: Artifact | None = None
+    proof: Proof | None = None
+
+
+def artifact_of(entry: Entry, made_before: tuple[str, ...] = ()) -> Artifact:
+    """The artifact that a step wrote."""
+    files = {name: digest for name, digest in entry.files.items() if name.startswith("model.")}
+    how = entry.result.get("how", "")
+    return Artifact(
+        entry.folder,
+        files,
+        (*made_before, how) if how else made_before,
+        entry.result.get("details", {}),
+    )
+
+
+@dataclass
+class Candidates:
+    """Makes and proves variants of one export."""
+
+    steps: CachedSteps
+    exported: Artifact
+    references: Entry
+    tensors: dict[str, Any]
+    """As the export described them."""
+    can_run_gpu: bool
+    found: list[Candidate] = field(default_factory=list)
+
+    def add(self, planned: PlannedVariant) -> Candidate:
+        """Make it, prove it, rescue it where it misses a bar.
+
+        Raises:
+            InputError: the spec's own material (a metric, a sample) is wrong.
+            InternalError: a mistake of ours.
+        """
+        candidate = self._try(planned)
+        self.found.append(candidate)
+        progress = self.steps.progress
+        progress.judged(self.steps.spec.name, planned.name, candidate.verdict, candidate.reason)
+        return candidate
+
+    def _try(self, planned: PlannedVariant) -> Candidate:
+        artifact: Artifact | None = None
+        try:
+            base, artifact = self._make(planned)
+            if artifact.details.get("changed") is False:
+                return Candidate(planned, "skipped", artifact.how[-1])
+            same = self._same_as(planned, artifact)
+            if same:
+                return Candidate(planned, "skipped", f"its file is that of {same}")
+            if planned.needs_gpu and not self.can_run_gpu:
+                return Candidate(planned, "unproven", "built, not proven here: no GPU", artifact)
+            proof = self._prove(planned, artifact)
+            if not proof.passed and not proof.reasons and planned.recipe:
+                rescued = self._rescue(planned, base, proof)
+                if rescued is not None:
+                    artifact, proof = rescued, self._prove(planned, rescued, "rescued")
+        except (Refused, HostError) as exc:
+            if not planned.recipe:
+                raise
+            return Candidate(planned, "refused", exc.message, artifact)
+        if proof.passed:
+            return Candidate(planned, "proven", "", artifact, proof)
+        return Candidate(planned, "refused", proof.refusal(), artifact, proof)
+
+    def _make(self, planned: PlannedVariant) -> tuple[Artifact, Artifact]:
+        """What its last step is made from, and what that made."""
+        base = artifact = self.exported
+        for count, step in enumerate(planned.recipe, start=1):
+            base = artifact
+            made_from, arguments = self._needs(step, base)
+            entry = self.steps.run(
+                step, made_from, arguments, label="-".join(planned.recipe[:count])
+            )
+            if "refused" in entry.result:
+                raise Refused(entry.result["refused"])
+            artifact = artifact_of(entry, base.how)
+        return base, artifact
+
+    def _needs(self, step: str, base: Artifact) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the step's key and its function need beside the spec."""
+        made_from: dict[str, Any] = {"the artifact": base.digest}
+        arguments: dict[str, Any] = {"artifact": str(base.folder)}
+        if MAKERS[step].needs_samples:
+            made_from["the samples"] = self.references.digest
+            arguments["references"] = str(self.references.folder)
+        if MAKERS[step].makes_plan:
+            made_from["the tensors"] = sha256_of_value(self.tensors)
+            arguments["tensors"] = self.tensors
+        return made_from, arguments
+
+    def _same_as(self, planned: PlannedVariant, artifact: Artifact) -> str:
+        for other in self.found:
+            if (
+                other.artifact is not None
+                and other.artifact.digest == artifact.digest
+                and other.planned.accelerator == planned.accelerator
+            ):
+                return other.planned.name
+        return ""
+
+    def _prove(self, planned: PlannedVariant, artifact: Artifact, note: str = "") -> Proof:
+        label = f"prove {planned.name} {note}".strip()
+        proven = self.steps.run(
+            "prove",
+            {
+                "the artifact": artifact.digest,
+                "the source's answers": self.references.digest,
+                "the tensors": sha256_of_value(self.tensors),
+                "the variant": [planned.name, planned.backend, planned.accelerator],
+            },
+            {
+                "artifact": str(artifact.folder),
+                "variant": described(planned),
+                "references": str(self.references.folder),
+                "tensors": self.tensors,
+            },
+            label=label,
+        )
+        return Proof.model_validate(proven.result)
+
+    def _rescue(self, planned: PlannedVariant, base: Artifact, proof: Proof) -> Artifact | None:
+        """The same optimisation with some nodes left out of it; None where it knows none.
+
+        Raises:
+            Refused: no set of nodes keeps to the bars.
+        """
+        step = planned.recipe[-1]
+        if not MAKERS[step].rescued:
+            return None
+        entry = self.steps.run(
+            "rescue",
+            {
+                "the artifact": base.digest,
+                "the optimisation": step,
+                "the source's answers": self.references.digest,
+                "the tensors": sha256_of_value(self.tensors),
+                "the variant": [planned.name, planned.backend, planned.accelerator],
+            },
+            {
+                "artifact": str(base.folder),
+                "optimisation": step,
+                "variant": described(planned),
+                "references": str(self.references.folder),
+                "tensors": self.tensors,
+            },
+            label=f"rescue {planned.name}",
+        )
+        if "refused" in entry.result:
+            raise Refused(f"{proof.refusal()}\n{entry.result['refused']}")
+        return artifact_of(entry, base.how)
+
+
+def described(planned: PlannedVariant) -> dict[str, Any]:
+    """A variant as a step's argument."""
+    return {
+        "name": planned.name,
+        "backend": planned.backend,
+        "accelerator": planned.accelerator,
+        "needs_gpu": planned.needs_gpu,
+    }
