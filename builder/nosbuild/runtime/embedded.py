@@ -14,6 +14,7 @@ from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.repository.check import unservable_models
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
+from nosbuild.runtime.gpu_needs import gpu_needs
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.servable import ServableModel, servable_models
@@ -90,7 +91,7 @@ def serve(
     servable = [model for model in servable if model.name not in broken]
     if log_file and log_file.exists():
         log_file.replace(log_file.with_name(f"{log_file.name}.1"))  # an earlier run's
-    environment = server_environment(say)
+    environment = server_environment(say, gpu_needs(folder, [m.name for m in servable]))
     if drain_timeout is None:
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nosbuild.runtime.gpu_needs import GpuNeeds
 from nosbuild.runtime.interpreters import Interpreter, find_interpreter
 from nosbuild.runtime.made_once import made_once
 from nosbuild.runtime.packages import install, make_venv
@@ -85,16 +86,23 @@ class ServerEnvironment:
         }
 
 
-def server_environment(on_progress: Callable[[str], None]) -> ServerEnvironment:
+def server_environment(
+    on_progress: Callable[[str], None], needs: GpuNeeds | None = None
+) -> ServerEnvironment:
     """The environment for this machine, made now if it is not there yet.
+
+    Args:
+        on_progress: told what happens, one line at a time.
+        needs: of the models on GPUs; each combination has an environment of its own.
 
     Raises:
         HostError: no suitable Python, or a package that cannot be installed.
     """
     interpreter = find_interpreter()
+    packages = _packages(interpreter, needs)
     folder = made_once(
-        server_folder(interpreter),
-        lambda making: _install(making, interpreter, on_progress),
+        server_folder(interpreter, needs),
+        lambda making: _install(making, interpreter, packages, on_progress),
         on_progress,
     )
     backends = made_once(
@@ -105,10 +113,10 @@ def server_environment(on_progress: Callable[[str], None]) -> ServerEnvironment:
     return ServerEnvironment(folder, interpreter, backends)
 
 
-def server_folder(interpreter: Interpreter) -> Path:
+def server_folder(interpreter: Interpreter, needs: GpuNeeds | None = None) -> Path:
     """Where the environment for that interpreter lies, once made."""
     version = ".".join(str(part) for part in interpreter.version)
-    packages = PACKAGES[interpreter.minor]
+    packages = _packages(interpreter, needs)
     own = _contents(_SERVER_PYTHON)
     key = _key(_LAYOUT, TRITON_WHEEL, *packages, *own, str(interpreter.executable), version)
     return cache_folder() / "server" / key
@@ -121,7 +129,16 @@ def backends_folder(server: Path) -> Path:
     return cache_folder() / "backends" / key
 
 
-def _install(making: Path, interpreter: Interpreter, on_progress: Callable[[str], None]) -> None:
+def _packages(interpreter: Interpreter, needs: GpuNeeds | None) -> tuple[str, ...]:
+    return (needs or GpuNeeds()).packages(interpreter.minor, PACKAGES[interpreter.minor])
+
+
+def _install(
+    making: Path,
+    interpreter: Interpreter,
+    packages: tuple[str, ...],
+    on_progress: Callable[[str], None],
+) -> None:
     on_progress("Installing Triton Inference Server (once, about 60 MB)")
     triton = making / "triton"
     install([TRITON_WHEEL], "--no-deps", "--no-compile", "--target", str(triton))
@@ -132,11 +149,12 @@ def _install(making: Path, interpreter: Interpreter, on_progress: Callable[[str]
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     (triton / "pytriton/tritonserver/bin/tritonserver").chmod(0o755)
 
-    packages = PACKAGES[interpreter.minor]
     on_progress(f"Installing {', '.join(packages)} for the server")
     venv = making / "python"
     make_venv(interpreter.executable, venv)
-    install(packages, "--only-binary=:all:", python=venv / "bin/python3")
+    # TensorRT comes as a source package of a few lines, whose parts are wheels.
+    wheels = () if any("tensorrt" in name for name in packages) else ("--only-binary=:all:",)
+    install(packages, *wheels, python=venv / "bin/python3")
     site_packages = venv / "lib" / "python{}.{}".format(*interpreter.minor) / "site-packages"
     shutil.copytree(_SERVER_PYTHON, site_packages, dirs_exist_ok=True, ignore=_IGNORED)
     # Scripts carry the path they were installed under, which the rename changes. The

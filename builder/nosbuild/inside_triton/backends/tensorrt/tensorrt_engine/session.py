@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .agreement import EngineTensor
 from .cuda_memory import CudaMemory
 from .facts import EngineFacts, read_facts, refusal
 from .gpus import CudaCallFailed, NoGpu, gpus
@@ -23,15 +23,6 @@ class EngineUnusable(Exception):
 
 class RunFailed(Exception):
     """One run did not succeed; the next may."""
-
-
-@dataclass(frozen=True)
-class EngineTensor:
-    """An input or output of an engine; -1 for an axis that varies."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
 
 
 class EngineSession:
