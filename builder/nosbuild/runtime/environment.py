@@ -179,10 +179,11 @@ def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> 
         server / "python_backend_stubs" / minor / "triton_python_backend_stub", python
     )
     Path(stub).chmod(0o755)
-    shutil.copytree(_INSIDE_TRITON / "backends", making, dirs_exist_ok=True, ignore=_IGNORED)
-    # A Python-based backend finds modules in its own folder only.
-    for backend in (_INSIDE_TRITON / "backends").iterdir():
-        shutil.copytree(_SHARED, making / backend.name, dirs_exist_ok=True, ignore=_IGNORED)
+    for model in (_INSIDE_TRITON / "backends").glob("*/model.py"):
+        backend = making / model.parent.name
+        shutil.copytree(model.parent, backend, ignore=_IGNORED)
+        # A Python-based backend finds modules in its own folder only.
+        shutil.copytree(_SHARED, backend, dirs_exist_ok=True, ignore=_IGNORED)
 
 
 def _contents(folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""ONNX Runtime, from inside Triton's Python backend."""

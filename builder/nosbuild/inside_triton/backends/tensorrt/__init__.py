@@ -1,0 +1,1 @@
+"""TensorRT, from inside Triton's Python backend."""
