@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from nosbuild.errors import NosError, SpecError
+from nosbuild.errors import HostError, InternalError, NosError, SpecError
+from nosbuild.store.host_errors import host_reason
 
 _PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
@@ -30,22 +31,23 @@ def main(request_file: str, result_file: str) -> None:
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
     _end_with(request["parent"])
     try:
-        answer = {"result": _run(request)}
-    except NosError as exc:
+        answer = json.dumps({"result": run_request(request)})
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the parent is told
         traceback.print_exc()
-        answer = {"error": _described(exc)}
-    Path(result_file).write_text(json.dumps(answer), encoding="utf-8")
+        known = exc if isinstance(exc, NosError) else _unexpected(request["function"], exc)
+        answer = json.dumps({"error": _described(known)})
+    Path(result_file).write_text(answer, encoding="utf-8")
 
 
-def _end_with(parent: int) -> None:
-    """Ask Linux to end this process with the build, even where that is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit("the build has ended")
+def run_request(request: dict[str, Any]) -> dict[str, Any]:
+    """Call the function ``request`` names.
 
+    Args:
+        request: ``function`` (``module:function``), ``spec`` and ``out`` (paths), ``arguments``.
 
-def _run(request: dict[str, Any]) -> dict[str, Any]:
+    Returns:
+        ``result``: what the function returned; ``read``: files its code read -> sha256.
+    """
     from nosbuild.spec import load_spec
     from nosbuild.store.reads import recorded_reads
 
@@ -58,6 +60,31 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     with recorded_reads(spec.folder, out) as read:
         result = step(spec, out, **request["arguments"])
     return {"result": result, "read": read}
+
+
+def _end_with(parent: int) -> None:
+    """Ask Linux to end this process with the build, even where that is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the build has ended")
+
+
+def _unexpected(function: str, exc: Exception) -> NosError:
+    """What the user's code raises comes as one of our errors: anything else is this machine's
+    doing, or our own.
+    """
+    if isinstance(exc, MemoryError):
+        return HostError(f"{function} ran out of memory", "Free some memory and build again.")
+    if isinstance(exc, OSError) and (reason := host_reason(exc)):
+        return HostError(
+            f"{function} could not be finished: {reason} ({exc.filename or exc})",
+            "Mend that, then build again; nothing was published.",
+        )
+    return InternalError(
+        f"{function} raised {type(exc).__name__}: {exc}",
+        "This is a bug in nosbuild: please report it with this log.",
+    )
 
 
 def _described(exc: NosError) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """A step function's name and arguments go in; its result comes out of a child process.
 
 Whatever the child does (exit, crash, hang), the parent gets a result or one of our errors; the
-child's whole output is kept in a log.
+child's whole output is kept in a log, and beside the log of a step that failed lies a script that
+runs it alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +33,7 @@ LOG_TAIL = 15
 FULL_BELOW = 1 << 20
 """Bytes left on a disk that is taken to be full."""
 
-_CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",  # the model's folder is the user's
     "PYTHONHASHSEED": "0",  # a source made twice, in two children, is made alike
@@ -62,7 +64,18 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
         NosError: whatever the step raised, as its own class.
         Refused: the child crashed, ran out of memory, or did not end in time.
         HostError: the disk is full.
+        InternalError: the step raised what no step should.
     """
+    alone = step.log.with_suffix(".sh")
+    alone.unlink(missing_ok=True)  # an earlier failure's
+    try:
+        return _result(step)
+    except NosError as error:
+        _tell_where(step, alone, error)
+        raise
+
+
+def _result(step: Isolated) -> dict[str, Any]:
     request, result = step.out.parent / "request.json", step.out.parent / "result.json"
     request.write_text(
         json.dumps(
@@ -84,7 +97,7 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that its own children end with it
-            env={**os.environ, **_CHILD_ENVIRONMENT},
+            env={**os.environ, **CHILD_ENVIRONMENT},
         )
         try:
             code = child.wait(step.timeout)
@@ -99,7 +112,9 @@ def run_isolated(step: Isolated) -> dict[str, Any]:
     if answer is None:
         raise _died(step, code)
     if "error" in answer:
-        raise _error(answer["error"], step.log)
+        if answer["error"]["type"] == "InternalError" and _is_full(step):
+            raise _full(step)
+        raise _error(answer["error"])
     found: dict[str, Any] = answer["result"]
     return found
 
@@ -120,12 +135,35 @@ def _answer(result: Path) -> dict[str, Any] | None:
     return answer
 
 
+def _tell_where(step: Isolated, alone: Path, error: NosError) -> None:
+    """Leave the script; name it and the log in the error's remedy."""
+    from nosbuild.steps.reproduce import write_script
+
+    if isinstance(error, SpecError):
+        return  # lines of the model.yaml; how they were found does not help
+    lines = [error.remedy]
+    with suppress(HostError):  # no space for a script is no second error
+        write_script(alone.parent, alone.stem, step)
+        lines.append(f"This step alone: sh {shlex.quote(str(alone))}")
+    if str(step.log) not in error.message:
+        lines.append(f"Log: {step.log}")
+    error.remedy = "\n".join(filter(None, lines))
+
+
+def _is_full(step: Isolated) -> bool:
+    return shutil.disk_usage(step.out).free < FULL_BELOW
+
+
+def _full(step: Isolated) -> HostError:
+    return HostError(
+        f"{step.function} could not be finished: the disk that holds {step.out} is full",
+        "Free some space and build again; nothing was published.",
+    )
+
+
 def _died(step: Isolated, code: int) -> NosError:
-    if shutil.disk_usage(step.out).free < FULL_BELOW:
-        return HostError(
-            f"{step.function} could not be finished: the disk that holds {step.out} is full",
-            "Free some space and build again; nothing was published.",
-        )
+    if _is_full(step):
+        return _full(step)
     lines = step.log.read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])
     if code == -signal.SIGKILL:
@@ -140,9 +178,8 @@ def _died(step: Isolated, code: int) -> NosError:
     )
 
 
-def _error(described: dict[str, Any], log: Path) -> NosError:
+def _error(described: dict[str, Any]) -> NosError:
     if described["type"] == "SpecError":
         problems = [SpecProblem(*row) for row in described["problems"]]
         return SpecError(described["file"], problems)
-    remedy = f"{described['remedy']}\nLog: {log}".lstrip()
-    return error_classes()[described["type"]](described["message"], remedy)
+    return error_classes()[described["type"]](described["message"], described["remedy"])
