@@ -4,13 +4,14 @@
         model.yaml             the user's
         config.pbtxt           Triton's; which versions it names is what is published
         warmup/                raw tensors that config.pbtxt's model_warmup reads
+        report.html            the same for people, of the newest version
         reproduce/             a script for each step of the build, to run it alone
         .publish.lock          held by whoever publishes
         <version>/             immutable once it bears its number
             model.onnx         the artifact
             nos.lock           what went into it
             golden/            samples and the source's answers
-            report.json        measurement
+            report.json        every variant that was tried
 
 Format of the repository: Triton's docs/user_guide/model_repository.md.
 """
@@ -27,6 +28,7 @@ CONFIG = "config.pbtxt"
 LOCK = "nos.lock"
 GOLDEN = "golden"
 REPORT = "report.json"
+PAGE = "report.html"
 WARMUP = "warmup"
 REPRODUCE = "reproduce"
 PUBLISH_LOCK = ".publish.lock"
@@ -75,7 +77,7 @@ class ModelFolder:
 
     def own_data(self) -> list[Path]:
         """The user's files that are neither Python nor prose: weights, labels, tables."""
-        built = {CONFIG, WARMUP, REPRODUCE, "model.yaml", *map(str, self.versions())}
+        built = {CONFIG, WARMUP, REPRODUCE, PAGE, "model.yaml", *map(str, self.versions())}
         found = []
         for entry in sorted(self.path.iterdir()):
             if entry.name not in built:

@@ -11,6 +11,7 @@ from nosbuild.errors import HostError, Refused, RequestError
 from nosbuild.plan import BuildPlan, host_facts, plan_build, target_of
 from nosbuild.plan.host import version_of
 from nosbuild.report.build_report import BuildReport
+from nosbuild.report.page_file import write_page
 from nosbuild.repository.config import check_settings
 from nosbuild.repository.lock import spec_content, spec_digest
 from nosbuild.repository.publish import Origins, publish
@@ -252,6 +253,7 @@ class _Walk:
         started = time.monotonic()
         text = report.model_dump_json(indent=1)
         published = publish(variant, complete, repository, origins, text)
+        write_page(published.folder, report, published.version)
         steps.done(
             StepOutcome(
                 "publish", published.is_unchanged, published.why, time.monotonic() - started
