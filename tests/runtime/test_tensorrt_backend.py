@@ -64,7 +64,7 @@ def test_what_fits_is_taken():
             {"ids": IDS, "size": SIZE},
             {"y": Y},
             16,
-            "max_batch_size is 16, and input 'ids' takes at most 8",
+            "Triton sends batches of 1 to 16, and input 'ids' takes 1 to 8",
         ),
     ],
 )
@@ -78,8 +78,8 @@ def test_an_engine_for_large_batches_alone_cannot_be_served():
             {"ids": ShapeRange((4, 4), (4, 32), (8, 64)), "size": ShapeRange((4,), (4,), (8,))},
         )
 
-    (_, told) = disagreements(Large, {"ids": IDS, "size": SIZE}, {"y": Y}, 8)
-    assert told == "Triton sends single items, and input 'size' takes 4 or more"
+    (told,) = disagreements(Large, {"ids": IDS, "size": SIZE}, {"y": Y}, 8)
+    assert told == "Triton sends batches of 1 to 8, and input 'ids' takes 4 to 8"
 
 
 def test_the_backends_find_what_they_share():

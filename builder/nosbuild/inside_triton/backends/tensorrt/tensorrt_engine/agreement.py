@@ -88,12 +88,12 @@ def _fits(declared: Sequence[int], shape: Sequence[int]) -> bool:
 
 def _batch_limits(engine: Engine, largest: int) -> Iterator[str]:
     """Every batch from one to max_batch_size must find a profile."""
-    for tensor in engine.inputs:
-        if largest == 0 or not tensor.shape:
-            continue
-        ranges = [profile[tensor.name] for profile in engine.profiles]
-        most, least = max(span.max[0] for span in ranges), min(span.min[0] for span in ranges)
-        if most < largest:
-            yield f"max_batch_size is {largest}, and input {tensor.name!r} takes at most {most}"
-        if least > 1:
-            yield f"Triton sends single items, and input {tensor.name!r} takes {least} or more"
+    for size in range(1, largest + 1):
+        for tensor in engine.inputs:
+            spans = [profile[tensor.name] for profile in engine.profiles]
+            if tensor.shape and not any(span.min[0] <= size <= span.max[0] for span in spans):
+                taken = " or ".join(f"{span.min[0]} to {span.max[0]}" for span in spans)
+                yield (
+                    f"Triton sends batches of 1 to {largest}, and input {tensor.name!r} takes {taken}"
+                )
+                return
