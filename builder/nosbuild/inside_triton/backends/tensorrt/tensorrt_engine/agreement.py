@@ -93,7 +93,6 @@ def _batch_limits(engine: Engine, largest: int) -> Iterator[str]:
             spans = [profile[tensor.name] for profile in engine.profiles]
             if tensor.shape and not any(span.min[0] <= size <= span.max[0] for span in spans):
                 taken = " or ".join(f"{span.min[0]} to {span.max[0]}" for span in spans)
-                yield (
-                    f"Triton sends batches of 1 to {largest}, and input {tensor.name!r} takes {taken}"
-                )
+                sent = f"Triton sends batches of 1 to {largest}"
+                yield f"{sent}, and input {tensor.name!r} takes {taken}"
                 return
