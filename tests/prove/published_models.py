@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from nosbuild.repository.lock import Lock, spec_content, spec_digest, write_lock
 from nosbuild.spec import load_spec
-from nosbuild.store.hashing import sha256_of_file
+from nosbuild.store.hashing import sha256_of_files
 from nosbuild.verify.golden import write_golden
 
 FLOAT, INT64, STRING = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
@@ -54,10 +54,11 @@ def publish(
     lock(folder, version)
 
 
-def lock(folder, version=1, proven_samples=None):
+def lock(folder, version=1, proven_samples=None, **more):
     """Writes the lock of what lies there now: a forged one, where it was changed since."""
     spec = load_spec(folder)
-    golden = list((folder / f"{version}/golden").iterdir())
+    there = folder / str(version)
+    golden = list((there / "golden").iterdir())
     write_lock(
         Lock(
             model=folder.name,
@@ -65,7 +66,9 @@ def lock(folder, version=1, proven_samples=None):
             variant="onnx-fp32",
             identity="",
             spec_digest=spec_digest(spec),
-            artifact={"model.onnx": sha256_of_file(folder / f"{version}/model.onnx")},
+            artifact=sha256_of_files(
+                (folder / f"{version}").glob("model.*"), folder / str(version)
+            ),
             interface="",
             config_sha256="",
             steps={},
@@ -75,8 +78,9 @@ def lock(folder, version=1, proven_samples=None):
             proof={"samples": proven_samples or len(golden)},
             spec=spec_content(spec),
             nosbuild="0",
+            **more,
         ),
-        folder / f"{version}/nos.lock",
+        there / "nos.lock",
     )
 
 

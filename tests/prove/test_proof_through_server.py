@@ -120,6 +120,12 @@ def test_every_version_that_is_served_is_proven(proofs):
     assert not proofs["versions", 2].passed
 
 
+def test_a_transport_that_is_not_tried_says_why(proofs):
+    for proof in proofs.values():
+        assert list(proof.skipped) == ["CUDA shared memory"]
+        assert proof.skipped["CUDA shared memory"]
+
+
 def test_progress_names_model_transport_and_mode(proofs, said):
     assert "words v1: over shared memory, together" in said
     assert "versions v2: over gRPC, one by one" in said

@@ -1,5 +1,6 @@
 """What was changed after its proof is not served, by any door; what a user made by hand is."""
 
+import re
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from nosbuild.errors import RepositoryError
 from nosbuild.prove import prove_served
+from nosbuild.repository.check import check_repository
 from nosbuild.runtime import serve
 
 
@@ -124,6 +126,28 @@ def test_the_command_line_does_not_load_it_either(service, command):
     assert SABOTAGE[edit_weights] in done.stderr
     assert "edit_weights" not in service.models()
     assert command("load", "good", "--url", service.grpc_url).stdout == "good is loaded\n"
+
+
+ENGINE = {
+    "flavour": "tensorrt", "version": "10.13.3.9", "requirement": "", "compute_capability": "1.0",
+    "gpu": "an old GPU", "driver": "", "cuda": "", "flags": [], "hardware_compatibility": "none",
+    "workspace_bytes": 0, "onnx_sha256": "", "profiles": [],
+}  # fmt: skip
+
+
+def test_an_engine_that_does_not_fit_this_machine(tmp_path):
+    published.classifier(tmp_path, "engine")
+    folder = tmp_path / "engine"
+    (folder / "1/model.onnx").rename(folder / "1/model.plan")
+    config = folder / "config.pbtxt"
+    config.write_text(config.read_text().replace('"onnxruntime"', '"tensorrt"'))
+    published.lock(folder, backend="tensorrt", details=ENGINE)
+    reason = r"cannot be served on this machine: (a TensorRT engine needs|the engine was built on)"
+    with pytest.raises(RepositoryError, match=reason):
+        serve(tmp_path)
+    (finding,) = [f for f in check_repository(tmp_path) if re.search(reason, f.message)]
+    assert finding.severity == "warning"  # the repository may be for another machine
+    assert "build for this machine" in finding.remedy
 
 
 def test_the_proof_of_a_repository_says_what_is_not_served(repository):

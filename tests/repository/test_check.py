@@ -6,7 +6,8 @@ import pytest
 from variants import BATCHED, make_variant, publish_variant, write_spec
 
 from nosbuild.errors import RepositoryError
-from nosbuild.repository.check import check_repository, unservable_models
+from nosbuild.repository.check import check_repository
+from nosbuild.repository.unservable import unservable_models
 
 HAND_MADE = """
 name: "hand"

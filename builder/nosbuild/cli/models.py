@@ -19,7 +19,7 @@ def load(name: Name, url: Url = "") -> None:
     client, record = connect(url)
     with client:
         if record:
-            from nosbuild.repository.check import require_servable
+            from nosbuild.repository.unservable import require_servable
 
             require_servable(Path(record.repository), name)
         client.load_model(name)

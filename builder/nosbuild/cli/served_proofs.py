@@ -25,8 +25,11 @@ def print_proofs(proofs: Sequence[ServedProof]) -> None:
         console.print(Text.assemble((proof.model, "bold"), head[0], (head[1], "dim")))
         if proof.ways:
             console.print(_table(proof))
-        for note in _notes(proof):
+        for note in proof.notes:
             console.print(Text(note, "yellow"), soft_wrap=True)
+    skipped = {f"{over}: {why}" for proof in proofs for over, why in proof.skipped.items()}
+    for line in sorted(skipped):
+        console.print(Text(f"not tried over {line}", "dim"), soft_wrap=True)
     for proof in proofs:
         mark = Text("✓ ", "green") if proof.passed else Text("✗ ", "red")
         console.print(mark, Text(proof.headline()), sep="", soft_wrap=True)
@@ -63,7 +66,10 @@ def _values(way: Way) -> Iterator[str]:
 
 
 def _value(finding: ServedFinding) -> str:
-    metric, _, bar = finding.bar.partition(" ")
+    allclose, _, excess = finding.bar.partition(" excess ")
+    if excess and finding.holds:
+        return escape(allclose)
+    metric, _, bar = finding.bar.rpartition(" excess ") if excess else finding.bar.partition(" ")
     shown = f"{escape(metric)} {finding.value:.4g} [dim]{escape(bar)}[/]"
     return shown if finding.holds else f"[red]{shown}[/]"
 
@@ -72,8 +78,3 @@ def _verdict(way: Way) -> str:
     if way.failure:
         return "[red]failed[/]"
     return "[green]holds[/]" if way.passed else "[red]missed[/]"
-
-
-def _notes(proof: ServedProof) -> list[str]:
-    skipped = [f"{transport} not tried: {reason}" for transport, reason in proof.skipped.items()]
-    return [*proof.notes, *skipped]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Transport = Literal["HTTP", "gRPC", "shared memory", "CUDA shared memory"]
+Transport = Literal["HTTP", "gRPC", "shared memory"]
 
 
 class _Frozen(BaseModel):
@@ -139,11 +139,16 @@ class ServedProof(_Frozen):
             return f"{tried}, {bad} of them not within the bars"
         several = len({finding.output for finding, _ in self.worst()}) > 1
         bars = [
-            f"{f'{finding.output}: ' * several}{finding.bar} "
-            f"(worst {finding.value:.4g} over {way.name})"
+            f"{f'{finding.output}: ' * several}{_within(finding, way)}"
             for finding, way in self.worst()
         ]
         return f"{tried}, all within {'; '.join(bars)}"
+
+
+def _within(finding: ServedFinding, way: Way) -> str:
+    allclose, _, excess = finding.bar.partition(" excess ")
+    # How far an answer stays below that limit says nothing to people.
+    return allclose if excess else f"{finding.bar} (worst {finding.value:.4g} over {way.name})"
 
 
 def _count(number: int, what: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nosbuild.errors import HostError, RepositoryError
+from nosbuild.plan.gpus import NoGpu, gpus
 from nosbuild.prove.callers import Caller, ClientCaller
 from nosbuild.prove.proof import ServedProof, Transport, Way
 from nosbuild.prove.published import PublishedVersion, published_versions
@@ -171,6 +172,8 @@ def _prove(
                     how = "together" if together else "one by one"
                     say(f"{published.name} v{published.version}: over {transport}, {how}")
                     ways.append(replay(published, caller, statistics, transport, together=together))
+    if not failure:
+        skipped["CUDA shared memory"] = _cuda_hindrance()
     proof = ServedProof(
         model=published.name,
         version=published.version,
@@ -206,6 +209,11 @@ def _hindrance(published: PublishedVersion, transport: Transport) -> str:
     if needed > free:
         return f"{needed / 1e6:.0f} MB are needed, {FOLDER} has {free / 1e6:.0f} MB free"
     return ""
+
+
+def _cuda_hindrance() -> str:
+    found = gpus()
+    return found.reason if isinstance(found, NoGpu) else "only system shared memory is tried"
 
 
 def _caller(

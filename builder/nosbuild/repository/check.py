@@ -6,7 +6,7 @@ that are not those that were proven, settings edited by hand, a spec that moved 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +19,9 @@ from nosbuild.repository.layout import (
     WARMUP,
     ModelFolder,
     known_models,
-    model_folders,
 )
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
-from nosbuild.repository.proven import differences
+from nosbuild.repository.proven import differences, engine_refusal
 from nosbuild.repository.served import (
     alike_versions,
     built_versions,
@@ -58,15 +57,22 @@ def check_repository(repository: Path) -> list[Finding]:
     return [finding for folder in folders for finding in check_model(folder, names)]
 
 
-def check_model(folder: ModelFolder, models: set[str]) -> list[Finding]:
-    """Look at one model; ``models`` are the names that an ensemble may call."""
-    return list(_Check(folder, models).findings())
+def check_model(folder: ModelFolder, models: set[str], *, here: bool = False) -> list[Finding]:
+    """Look at one model.
+
+    Args:
+        folder: of the model.
+        models: the names that an ensemble may call.
+        here: it is to be served on this machine, so that what only this machine lacks counts.
+    """
+    return list(_Check(folder, models, here).findings())
 
 
 @dataclass(frozen=True)
 class _Check:
     folder: ModelFolder
     models: set[str]
+    here: bool
 
     def findings(self) -> Iterator[Finding]:
         yield from self._leftovers()
@@ -216,8 +222,19 @@ class _Check:
                     yield self._error(path, "the model file is missing", self._rebuild)
             for found in differences(self.folder.version(version), files, config.backend):
                 yield self._error(found.file, found.message, found.remedy or self._rebuild)
+            if reason := engine_refusal(self.folder.version(version)):
+                yield self._engine(self.folder.version(version), reason)
         if built := built_versions(self.folder):
             yield from self._newest(config, self.folder.version(built[-1]) / LOCK, built, wanted)
+
+    def _engine(self, version: Path, reason: str) -> Finding:
+        """Wrong for this machine, but maybe not for the one that the repository is made for."""
+        tell = self._error if self.here else self._warning
+        return tell(
+            version,
+            f"cannot be served on this machine: {reason}",
+            f"Serve it where the engine fits, or build for this machine: {self._rebuild}",
+        )
 
     def _newest(
         self, config: Any, path: Path, built: list[int], served: list[int]
@@ -268,33 +285,3 @@ def _model_files(config: Any) -> Iterator[str]:
     """The files of a version folder that Triton loads, by the config; none where it cannot tell."""
     file = config.default_model_filename or _MODEL_FILES.get(config.backend, "")
     yield from {name: None for name in (file, *config.cc_model_filenames.values()) if name}
-
-
-def require_servable(repository: Path, model: str) -> None:
-    """Judge one model before a running server loads it.
-
-    Raises:
-        RepositoryError: it is broken, or is not what was proven. A model that is not in the
-            repository is for the server to refuse.
-    """
-    for reason in unservable_models(repository, [model]).values():
-        raise RepositoryError(
-            f"model {model!r} must not be loaded: {reason}",
-            f"nosbuild build {repository / model}, or see nosbuild check {repository}.",
-        )
-
-
-def unservable_models(repository: Path, models: Iterable[str]) -> dict[str, str]:
-    """Model -> why it must not be served: it is broken, or is not what was proven."""
-    folders = {folder.name: folder for folder in model_folders(repository)}
-    errors = [
-        finding
-        for name in models
-        if name in folders
-        for finding in check_model(folders[name], set(folders))
-        if finding.severity == "error"
-    ]
-    return {
-        name: "; ".join(f"{f.file}: {f.message}" for f in errors if f.model == name)
-        for name in dict.fromkeys(finding.model for finding in errors)
-    }

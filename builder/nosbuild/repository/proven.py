@@ -66,3 +66,20 @@ def _files(version: Path, lock: Lock, served: list[str]) -> Iterator[Difference]
                 version / name,
                 f"is what config.pbtxt names, but not what was proven, which is {proven}",
             )
+
+
+def engine_refusal(version: Path) -> str:
+    """Why this machine cannot run the version's TensorRT engine; empty where it can, or where it
+    has none.
+    """
+    path = version / LOCK
+    try:
+        lock = read_lock(path) if path.exists() else None
+    except RepositoryError:
+        return ""  # told by differences()
+    if lock is None or lock.backend != "tensorrt":
+        return ""
+    from nosbuild.optimize.tensorrt.serving import check_engine
+    from nosbuild.plan import host_facts
+
+    return check_engine(lock.details, host_facts()) or ""

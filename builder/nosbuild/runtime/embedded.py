@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from nosbuild.errors import HostError, NosError, RepositoryError
-from nosbuild.repository.check import unservable_models
+from nosbuild.repository.unservable import unservable_models
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.gpu_needs import gpu_needs

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
-from nosbuild.repository.check import require_servable
+from nosbuild.repository.unservable import require_servable
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess

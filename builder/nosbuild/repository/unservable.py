@@ -1,0 +1,40 @@
+"""A repository and names of models go in; those that must not be served, and why, come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nosbuild.errors import RepositoryError
+from nosbuild.repository.check import check_model
+from nosbuild.repository.layout import model_folders
+
+
+def require_servable(repository: Path, model: str) -> None:
+    """Judge one model before a running server loads it.
+
+    Raises:
+        RepositoryError: it is broken, or is not what was proven. A model that is not in the
+            repository is for the server to refuse.
+    """
+    for reason in unservable_models(repository, [model]).values():
+        raise RepositoryError(
+            f"model {model!r} must not be loaded: {reason}",
+            f"nosbuild build {repository / model}, or see nosbuild check {repository}.",
+        )
+
+
+def unservable_models(repository: Path, models: Iterable[str]) -> dict[str, str]:
+    """Model -> why it must not be served: it is broken, or is not what was proven."""
+    folders = {folder.name: folder for folder in model_folders(repository)}
+    errors = [
+        finding
+        for name in models
+        if name in folders
+        for finding in check_model(folders[name], set(folders), here=True)
+        if finding.severity == "error"
+    ]
+    return {
+        name: "; ".join(f"{f.file}: {f.message}" for f in errors if f.model == name)
+        for name in dict.fromkeys(finding.model for finding in errors)
+    }
