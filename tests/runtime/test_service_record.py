@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from nosbuild.errors import HostError
 from nosbuild.runtime.service_record import (
     ServiceRecord,
     running_services,
@@ -48,3 +49,13 @@ def test_a_file_that_is_no_record_is_dropped():
     (services_folder() / "1.json").write_text('{"version": 9}')
     assert running_services() == []
     assert not list(services_folder().iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_told(small_disk, monkeypatch):
+    monkeypatch.setenv("NOSBUILD_CACHE", str(small_disk))
+    (small_disk / "services").mkdir()
+    (small_disk / "services/1.json").write_text("of another nosbuild")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert running_services() == []
+    with pytest.raises(HostError, match="read-only"):
+        write_record(record(os.getpid(), 1.0))

@@ -11,6 +11,7 @@ import typer
 from nosbuild.cli.build import build
 from nosbuild.cli.cache import cache
 from nosbuild.cli.check import check
+from nosbuild.cli.diff import diff
 from nosbuild.cli.doctor import doctor
 from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
@@ -53,7 +54,7 @@ def _root(
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
     ("Serve", (serve, ls, status, run, load, unload)),
-    ("Look", (doctor, schema)),
+    ("Look", (diff, doctor, schema)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

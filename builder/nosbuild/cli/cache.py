@@ -54,11 +54,12 @@ def ls(verify: Verify = False, as_json: AsJson = False) -> None:
         )
         return
     from nosbuild.cli.printing import megabytes, results
+    from nosbuild.report.units import counted
 
     if steps:
         results().print(_steps(steps))
     of = f" of at most {megabytes(limit)}" if limit is not None else ""
-    results().print(f"{_counted(len(steps), 'step')}, {megabytes(size)}{of}: {steps_folder()}")
+    results().print(f"{counted(len(steps), 'step')}, {megabytes(size)}{of}: {steps_folder()}")
     if files:
         results().print()
         results().print(_server_files(files))
@@ -117,6 +118,7 @@ def prune(
         )
         return
     from nosbuild.cli.printing import megabytes, results
+    from nosbuild.report.units import counted
 
     if steps.removed:
         results().print(_steps(steps.removed))
@@ -124,9 +126,8 @@ def prune(
         results().print(_server_files(files))
     results().print(
         f"{'would free' if dry_run else 'freed'} {megabytes(freed)}: "
-        f"{_counted(len(steps.removed), 'step')}, "
-        f"{_counted(len(files), 'file or folder', 'files and folders')} of servers and logs; "
-        f"{_counted(len(steps.kept), 'step')} kept, {megabytes(steps.kept_bytes)}"
+        f"{counted(len(steps.removed), 'step')}, {counted(len(files), 'item')} of servers and "
+        f"logs; {counted(len(steps.kept), 'step')} kept, {megabytes(steps.kept_bytes)}"
     )
 
 
@@ -159,6 +160,7 @@ def _server_files(files: list[ServerFiles]) -> Table:
     from rich.markup import escape
 
     from nosbuild.cli.printing import megabytes, table
+    from nosbuild.report.units import counted
 
     rows = table("beside the steps", "size", "last used", "", "")
     for kind in dict.fromkeys(file.kind for file in files):
@@ -167,7 +169,7 @@ def _server_files(files: list[ServerFiles]) -> Table:
             size = megabytes(sum(file.bytes for file in alike))
             last = max(file.last_used for file in alike)
             folder = escape(str(alike[0].path.parent))
-            rows.add_row(_counted(len(alike), kind), size, _ago(last), "", folder)
+            rows.add_row(counted(len(alike), kind), size, _ago(last), "", folder)
             continue
         for file in alike:
             color = "dim" if file.state == "unused" else "green"
@@ -187,7 +189,3 @@ def _ago(when: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.0f} {name} ago"
     return "now"
-
-
-def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nosbuild.store.folders import cache_folder
+from nosbuild.store.host_errors import cache_errors
 
 
 @dataclass(frozen=True)
@@ -41,23 +43,33 @@ def running_services() -> list[ServiceRecord]:
             continue  # it ended while we looked
         except (ValueError, TypeError):
             # Written by another version of nosbuild; it cannot be trusted to be running.
-            file.unlink(missing_ok=True)
+            _forget(file)
             continue
         if _is_running(record):
             records.append(record)
         else:
-            file.unlink(missing_ok=True)
+            _forget(file)
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
 def write_record(record: ServiceRecord) -> None:
-    """Makes a service known; its supervisor removes the file."""
+    """Makes a service known; its supervisor removes the file.
+
+    Raises:
+        HostError: the cache folder cannot be written.
+    """
     folder = services_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=folder)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(record), file, indent=1)
-    Path(name).rename(folder / f"{record.pid}.json")
+    with cache_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".", dir=folder)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(record), file, indent=1)
+        Path(name).rename(folder / f"{record.pid}.json")
+
+
+def _forget(file: Path) -> None:
+    with suppress(OSError):  # where nothing can be written, who looks next finds it stale again
+        file.unlink()
 
 
 def start_time(pid: int) -> float | None:
