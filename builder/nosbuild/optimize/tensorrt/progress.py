@@ -7,6 +7,9 @@ import threading
 import time
 from typing import Any
 
+_BETWEEN_LINES = 1.0
+"""Seconds; a large graph has thousands of steps."""
+
 
 class Progress:
     """What a build tells of itself.
@@ -25,6 +28,7 @@ class Progress:
         started = time.monotonic()
         lock = threading.Lock()  # TensorRT calls from several threads
         steps: dict[str, int] = {}
+        told = started
 
         class Monitor(library.IProgressMonitor):  # type: ignore[misc]
             def __init__(self) -> None:
@@ -36,14 +40,18 @@ class Progress:
                 with lock:
                     steps[phase_name] = num_steps
                 if parent_phase is None:
-                    self._tell(f"{phase_name}, {num_steps} steps")
+                    _tell(time.monotonic() - started, f"{phase_name}, {num_steps} steps")
 
             def step_complete(self, phase_name: str, step: int) -> bool:
+                nonlocal told
+                now = time.monotonic()
                 with lock:
                     total = steps.get(phase_name, 0)
-                if total > 1:
-                    self._tell(f"{phase_name}: {step + 1} of {total}")
-                if seconds is not None and time.monotonic() - started > seconds:
+                    is_time = now - told > _BETWEEN_LINES
+                    told = now if is_time else told
+                if is_time:
+                    _tell(now - started, f"{phase_name}: {step + 1} of {total}")
+                if seconds is not None and now - started > seconds:
                     progress.ran_out = True
                 return not progress.ran_out
 
@@ -51,7 +59,8 @@ class Progress:
                 with lock:
                     steps.pop(phase_name, None)
 
-            def _tell(self, text: str) -> None:
-                sys.stderr.write(f"{time.monotonic() - started:7.1f} s  {text}\n")
-
         self.monitor = Monitor()
+
+
+def _tell(seconds: float, text: str) -> None:
+    sys.stderr.write(f"{seconds:7.1f} s  {text}\n")
