@@ -66,9 +66,7 @@ def lock(folder, version=1, proven_samples=None, **more):
             variant="onnx-fp32",
             identity="",
             spec_digest=spec_digest(spec),
-            artifact=sha256_of_files(
-                (folder / f"{version}").glob("model.*"), folder / str(version)
-            ),
+            artifact=sha256_of_files(there.glob("model.*"), there),
             interface="",
             config_sha256="",
             steps={},

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nosbuild.prove.proof import ServedFinding, ServedProof, Way
-    from nosbuild.prove.run import Server, prove_served
+    from nosbuild.prove.run import prove_served
+    from nosbuild.prove.transports import Server
 
 __all__ = ["ServedFinding", "ServedProof", "Server", "Way", "prove_served"]
 
 _HOME = {
     "ServedFinding": "proof",
     "ServedProof": "proof",
-    "Server": "run",
+    "Server": "transports",
     "Way": "proof",
     "prove_served": "run",
 }

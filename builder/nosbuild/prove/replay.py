@@ -36,7 +36,7 @@ _STATISTICS_SECONDS = 2.0
 def in_flight(published: PublishedVersion) -> int:
     """How many requests to send at once: enough for full batches, no more than the queue takes."""
     wanted = min(IN_FLIGHT, max(4, 2 * published.max_batch_size))
-    return min(wanted, published.queue_size or wanted)
+    return max(2, min(wanted, published.queue_size or wanted))
 
 
 def replay(
@@ -45,7 +45,8 @@ def replay(
     statistics: Client,
     transport: Transport,
     *,
-    together: bool,
+    at_once: int,
+    burst: int = BURST,
 ) -> Way:
     """Send every golden sample and compare what comes back.
 
@@ -54,19 +55,22 @@ def replay(
         caller: how to send.
         statistics: a client of the same server, for its counters.
         transport: the caller's name.
-        together: concurrently, until the server has joined some where it may.
+        at_once: requests in flight; 1 for one by one. Of more, until the server has joined some
+            where it may.
+        burst: requests that are sent at least where it may.
 
     Raises:
         ServerUnavailable: the server is gone.
         InputError: a metric of the user's own raises.
     """
+    together = at_once > 1
     started = time.monotonic()
     before = statistics.statistics(published.name, published.version)
     judged = _Judged(published)
     after, requests = before, 0
-    for indices in _bursts(published, started, together):
+    for indices in _bursts(published, started, together, burst):
         answered = (
-            _send_together(published, caller, indices)
+            _send_together(published, caller, indices, at_once)
             if together
             else ((index, _send(published, caller, index)) for index in indices)
         )
@@ -143,34 +147,35 @@ class _Judged:
         return missed <= (1 - threshold) * self._published.proven_samples + 1e-9
 
 
-def _bursts(published: PublishedVersion, started: float, together: bool) -> Iterator[Sequence[int]]:
+def _bursts(
+    published: PublishedVersion, started: float, together: bool, size: int
+) -> Iterator[Sequence[int]]:
     """Indices of samples to send; together, again and again until the time is over."""
     if not together:
         yield range(len(published.samples))
         return
-    burst = list(_burst(published))
+    burst = list(_burst(published, size if published.joins else 0))
     yield burst
     while published.joins and time.monotonic() - started < BURST_SECONDS:
         yield burst
 
 
-def _burst(published: PublishedVersion) -> Iterator[int]:
+def _burst(published: PublishedVersion, size: int) -> Iterator[int]:
     """Every sample, those of one shape side by side: Triton joins only such, as they come."""
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for index, sample in enumerate(published.samples):
         shapes = tuple(array.shape for array in sample.inputs.values())
         groups.setdefault(shapes, []).append(index)
-    burst = BURST if published.joins else in_flight(published)
-    least = max(2, math.ceil(burst / len(groups)))
+    least = max(2, math.ceil(size / len(groups)))
     for group in groups.values():
         for position in range(max(least, len(group))):
             yield group[position % len(group)]
 
 
 def _send_together(
-    published: PublishedVersion, caller: Caller, indices: Sequence[int]
+    published: PublishedVersion, caller: Caller, indices: Sequence[int], at_once: int
 ) -> Iterator[tuple[int, Arrays | NosClientError]]:
-    with ThreadPoolExecutor(in_flight(published), thread_name_prefix="prove") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="prove") as pool:
         answers = pool.map(lambda index: _send(published, caller, index), indices)
         yield from zip(indices, answers, strict=True)
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, RepositoryError
-from nosbuild.plan.gpus import NoGpu, gpus
-from nosbuild.prove.callers import Caller, ClientCaller
-from nosbuild.prove.proof import ServedProof, Transport, Way
+from nosbuild.prove.proof import ServedProof, Way
 from nosbuild.prove.published import PublishedVersion, published_versions
-from nosbuild.prove.replay import in_flight, replay
-from nosbuild.prove.wire import answer_to, request_of
+from nosbuild.prove.replay import BURST, in_flight, replay
+from nosbuild.prove.transports import (
+    TRANSPORTS,
+    Server,
+    caller_over,
+    cuda_hindrance,
+    hindrance,
+)
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.runtime.embedded import serve
 from nosbuild.runtime.servable import servable_models
@@ -25,22 +29,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 120.0
 """How long one request may take."""
-
-
-class Server(Protocol):
-    """A running Triton on this machine: an InferenceService, or the record of one."""
-
-    @property
-    def http_url(self) -> str:
-        """``http://127.0.0.1:8000``."""
-
-    @property
-    def grpc_url(self) -> str:
-        """``127.0.0.1:8001``."""
-
-    @property
-    def log_file(self) -> Path | str:
-        """Triton's log."""
+_LONG_SECONDS = 30.0
+"""What repeating samples may take over one transport, so that batches form."""
 
 
 def prove_served(
@@ -162,18 +152,23 @@ def _prove(
     ways: list[Way] = []
     skipped: dict[str, str] = {}
     with Client(server.grpc_url, deadline=deadline) as statistics:
-        for transport in () if failure else _TRANSPORTS:
-            reason = _hindrance(published, transport)
+        for transport in () if failure else TRANSPORTS:
+            reason = hindrance(published, transport)
             if reason:
                 skipped[transport] = reason
                 continue
-            with closing(_caller(published, server, transport, deadline)) as caller:
-                for together in (False, True):
-                    how = "together" if together else "one by one"
-                    say(f"{published.name} v{published.version}: over {transport}, {how}")
-                    ways.append(replay(published, caller, statistics, transport, together=together))
+            with closing(caller_over(published, server, transport, deadline)) as caller:
+                name = f"{published.name} v{published.version}: over {transport}"
+                say(f"{name}, one by one")
+                alone = replay(published, caller, statistics, transport, at_once=1)
+                say(f"{name}, together")
+                at_once, burst = _pace(published, alone, deadline)
+                together = replay(
+                    published, caller, statistics, transport, at_once=at_once, burst=burst
+                )
+                ways += [alone, together]
     if not failure:
-        skipped["CUDA shared memory"] = _cuda_hindrance()
+        skipped["CUDA shared memory"] = cuda_hindrance()
     proof = ServedProof(
         model=published.name,
         version=published.version,
@@ -187,51 +182,13 @@ def _prove(
     return proof if proof.passed else proof.model_copy(update={"log": str(server.log_file)})
 
 
-_TRANSPORTS: tuple[Transport, ...] = ("HTTP", "gRPC", "shared memory")
-
-
-def _region_bytes(published: PublishedVersion) -> int:
-    from nosbuild.prove.shared_memory import bytes_needed
-
-    return max(
-        bytes_needed(request_of(published, index), answer_to(published, index))
-        for index in range(len(published.samples))
-    )
-
-
-def _hindrance(published: PublishedVersion, transport: Transport) -> str:
-    """Why a transport cannot be tried here; empty where it can."""
-    if transport != "shared memory":
-        return ""
-    from nosbuild.prove.shared_memory import FOLDER, free_bytes
-
-    needed, free = in_flight(published) * _region_bytes(published), free_bytes()
-    if needed > free:
-        return f"{needed / 1e6:.0f} MB are needed, {FOLDER} has {free / 1e6:.0f} MB free"
-    return ""
-
-
-def _cuda_hindrance() -> str:
-    found = gpus()
-    return found.reason if isinstance(found, NoGpu) else "only system shared memory is tried"
-
-
-def _caller(
-    published: PublishedVersion, server: Server, transport: Transport, deadline: float
-) -> Caller:
-    if transport == "shared memory":
-        from nosbuild.prove.shared_memory import SharedMemoryCaller
-
-        return SharedMemoryCaller(
-            server.grpc_url,
-            published.name,
-            published.version,
-            deadline,
-            regions=in_flight(published),
-            size=_region_bytes(published),
-        )
-    url = server.http_url if transport == "HTTP" else server.grpc_url
-    return ClientCaller(url, published.name, published.version, deadline)
+def _pace(published: PublishedVersion, alone: Way, deadline: float) -> tuple[int, int]:
+    """Requests at once, and in all at least: fewer of a slow model, whose last one waits for all
+    others.
+    """
+    seconds = alone.seconds / alone.requests
+    at_once = max(2, min(in_flight(published), int(deadline / 4 / seconds)))
+    return at_once, min(BURST, int(_LONG_SECONDS / seconds))
 
 
 def _notes(published: PublishedVersion, ways: Sequence[Way]) -> Iterator[str]:
