@@ -11,6 +11,7 @@ from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson
 
 if TYPE_CHECKING:
     from nosbuild.cli.build_progress import Failure
+    from nosbuild.prove import ServedProof
     from nosbuild.steps import BuildResult
 
 
@@ -55,6 +56,9 @@ def build(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Run every step, whatever the cache holds.")] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Then prove what was published through a real Triton.")
+    ] = False,
     explain: Annotated[bool, typer.Option(help="Say why each step ran, or did not.")] = False,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds that one step may take.", min=1)
@@ -64,7 +68,8 @@ def build(
     """Export models, prove them against the original, publish those that pass."""
     from nosbuild.cli.build_progress import BuildProgress, Failure
     from nosbuild.cli.exits import INTERRUPTED
-    from nosbuild.errors import InternalError, NosError
+    from nosbuild.cli.served_proofs import print_proofs
+    from nosbuild.errors import InternalError, NosError, Refused
     from nosbuild.steps import build as build_model
 
     done: list[BuildResult] = []
@@ -95,12 +100,31 @@ def build(
         except KeyboardInterrupt:
             shown.interrupted(folder.name)
             raise typer.Exit(INTERRUPTED) from None
+    proofs = _proven_again(done) if prove else []
     if as_json:
         from nosbuild.cli.printing import print_json
 
-        print_json(_json(done, failed))
+        served = {"served": [proof.as_json() for proof in proofs]} if prove else {}
+        print_json({**_json(done, failed), **served})
+    else:
+        shown.summary(done, failed)
+        print_proofs(proofs)
     if failed:
         raise typer.Exit(failed[0].error.exit_code)
+    if not all(proof.passed for proof in proofs):
+        raise typer.Exit(Refused.exit_code)
+
+
+def _proven_again(done: list[BuildResult]) -> list[ServedProof]:
+    """The golden samples of what was published, through a server of each repository."""
+    from nosbuild.cli.served_proofs import proofs_of
+
+    names: dict[Path, list[str] | None] = {}
+    for result in done:
+        found = names.setdefault(result.folder.parent, [])
+        if found is not None:
+            found.append(result.name)
+    return proofs_of(names)
 
 
 def _folders(models: list[str], repository: Path | None) -> list[Path]:

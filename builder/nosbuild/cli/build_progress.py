@@ -129,6 +129,13 @@ class BuildProgress:
         for line in sentences(result):
             console.print(line, soft_wrap=True)
 
+    def summary(self, done: list[BuildResult], failed: list[Failure]) -> None:
+        """One table of all models, where there are several."""
+        from nosbuild.cli.build_summary import summary
+
+        if done and len(done) + len(failed) > 1:
+            results().print(summary(done, failed))
+
     def _say(self, text: Text | str) -> None:
         """Lines as long as they are: a terminal folds them, a log keeps them whole."""
         self.console.print(text, soft_wrap=True)

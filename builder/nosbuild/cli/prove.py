@@ -11,7 +11,6 @@ import typer
 from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson
 
 if TYPE_CHECKING:
-    from nosbuild.prove import ServedProof
     from nosbuild.runtime import ServiceRecord
 
 
@@ -33,26 +32,15 @@ def prove(
     as_json: AsJson = False,
 ) -> None:
     """Replay the golden samples of built models through a real Triton."""
-    from nosbuild.cli.printing import progress
+    from nosbuild.cli.served_proofs import proofs_of
     from nosbuild.errors import Refused
-    from nosbuild.prove import prove_served
 
-    running = _service(url) if url else None
-    console = progress()
-    proofs: list[ServedProof] = []
-    with console.status("starting Triton") as status:
-
-        def say(line: str) -> None:
-            status.update(line)
-            if not console.is_terminal:
-                console.print(line, soft_wrap=True)
-
-        if running:
-            names = [Path(model).name for model in models or ()] or None
-            proofs += prove_served(running.repository, names, server=running, on_progress=say)
-        else:
-            for folder, names in _by_repository(models or [], repository).items():
-                proofs += prove_served(folder, names, on_progress=say)
+    if url:
+        running = _service(url)
+        names = [Path(model).name for model in models or ()] or None
+        proofs = proofs_of({Path(running.repository): names}, running)
+    else:
+        proofs = proofs_of(_by_repository(models or [], repository))
     if as_json:
         from nosbuild.cli.printing import print_json
 

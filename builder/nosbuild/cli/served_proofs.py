@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nosbuild.prove import ServedFinding, ServedProof, Way
+    from nosbuild.runtime import ServiceRecord
+
+
+def proofs_of(
+    repositories: Mapping[Path, Sequence[str] | None], running: ServiceRecord | None = None
+) -> list[ServedProof]:
+    """Prove models of each repository, telling meanwhile what is being done.
+
+    Args:
+        repositories: repository -> names of its models; None for all of them.
+        running: a server that runs on it already; None to start one.
+    """
+    from nosbuild.prove import prove_served
+
+    console = progress()
+    proofs: list[ServedProof] = []
+    with console.status("starting Triton") as status:
+
+        def say(line: str) -> None:
+            status.update(line)
+            if not console.is_terminal:
+                console.print(line, soft_wrap=True)
+
+        for folder, names in repositories.items():
+            proofs += prove_served(folder, names, server=running, on_progress=say)
+    return proofs
 
 
 def print_proofs(proofs: Sequence[ServedProof]) -> None:

@@ -41,8 +41,12 @@ def _compared(gain: float, other: str) -> str:
     if abs(gain - 1) < NO_DIFFERENCE:
         return f"as fast as {other}"
     if gain > 1:
-        return f"{gain:.1f}x faster than {other}"
-    return f"{1 / gain:.1f}x slower than {other}"
+        return f"{_rounded(gain)}x faster than {other}"
+    return f"{_rounded(1 / gain)}x slower than {other}"
+
+
+def _rounded(gain: float) -> str:
+    return f"{gain:.1f}" if gain < 10 else f"{gain:,.0f}"
 
 
 def _quality(findings: Sequence[Finding]) -> str:
