@@ -1,6 +1,7 @@
 # make demo   builds the gallery, starts a real Triton, sends real inputs, prints what came back
 # make test   lints, then passes the tests
-# Both set up .venv first (minutes the first time, nothing after that).
+# make gpu-check   on a machine with a GPU: builds, proves and serves TensorRT engines
+# All of them set up .venv first (minutes the first time, nothing after that).
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench gpu-check clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -49,6 +50,10 @@ format: setup
 # One after the other: they measure.
 bench: setup
 	@for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# Says why, and ends well, where there is no GPU.
+gpu-check: setup
+	@$(BIN)/python tests/gpu/check.py
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
