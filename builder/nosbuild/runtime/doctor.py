@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nosbuild.errors import HostError
+from nosbuild.plan.host import version_of
 from nosbuild.runtime.environment import server_folder
 from nosbuild.runtime.interpreters import find_interpreter
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
@@ -21,19 +22,15 @@ _SHM_BYTES = 256 * 1024 * 1024
 """Enough for a handful of workers at Triton's first megabyte each, and for growing tensors."""
 _ENVIRONMENT_BYTES = 1024**3
 _PROBE_SECONDS = 20
-_CUDA_PROBE = """
-import ctypes
-cuda = ctypes.CDLL("libcuda.so.1")
-status = cuda.cuInit(0)
-if status:
-    raise SystemExit(f"cuInit failed with code {status}")
-count, name = ctypes.c_int(), ctypes.create_string_buffer(100)
-cuda.cuDeviceGetCount(ctypes.byref(count))
-names = []
-for device in range(count.value):
-    cuda.cuDeviceGetName(name, 100, device)
-    names.append(name.value.decode())
-print(", ".join(names))
+_TENSORRT = ("tensorrt-cu13", "tensorrt-cu12", "tensorrt", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12")
+_GPU_PROBE = """
+from nosbuild.plan.gpus import NoGpu, gpus
+found = gpus()
+if isinstance(found, NoGpu):
+    raise SystemExit(found.reason)
+for gpu in found:
+    memory = f"{gpu.memory_bytes / 1024**3:.0f} GiB"
+    print(f"{gpu.name} ({memory}, compute capability {gpu.compute_capability}, CUDA {gpu.cuda})")
 """
 
 
@@ -127,7 +124,7 @@ def _gpu() -> Finding:
     # In a child: a broken driver can take the process with it.
     try:
         probe = subprocess.run(
-            [sys.executable, "-I", "-c", _CUDA_PROBE],
+            [sys.executable, "-I", "-c", _GPU_PROBE],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
@@ -136,22 +133,23 @@ def _gpu() -> Finding:
     except subprocess.TimeoutExpired:
         detail = f"the NVIDIA driver did not answer in {_PROBE_SECONDS} seconds"
         return Finding("GPU", False, detail, "Check it with nvidia-smi.", required=False)
-    if probe.returncode == 0 and (names := probe.stdout.strip()):
-        return Finding("GPU", True, names, required=False)
-    reason = (probe.stderr.strip().splitlines() or ["the driver sees no device"])[-1]
+    if probe.returncode == 0:
+        return Finding("GPU", True, "; ".join(probe.stdout.splitlines()), required=False)
+    reason = (probe.stderr.strip().splitlines() or ["the driver does not answer"])[-1]
     remedy = "Install the NVIDIA driver; in a container, run it with --gpus all."
-    return Finding("GPU", False, reason.removeprefix("OSError: "), remedy, required=False)
+    return Finding("GPU", False, reason, remedy, required=False)
 
 
 def _tensorrt() -> Finding:
-    for module in ("tensorrt", "tensorrt_rtx"):
-        if importlib.util.find_spec(module):
-            return Finding("TensorRT", True, module, required=False)
+    for distribution in _TENSORRT:
+        if version := version_of(distribution):
+            return Finding("TensorRT", True, f"{distribution} {version}", required=False)
     return Finding(
         "TensorRT",
         False,
         "not installed",
-        "pip install tensorrt (needs an NVIDIA GPU to be of use)",
+        "pip install 'nosbuild[tensorrt]' where the GPU is; 'nosbuild[tensorrt-rtx]' builds "
+        "engines without one",
         required=False,
     )
 
