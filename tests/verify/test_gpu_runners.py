@@ -1,5 +1,10 @@
 """What was asked to run on a GPU runs there, or is refused; never on the CPU without a word."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -124,3 +129,49 @@ def test_facts_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "model.engine.json").write_text('{"flavour": "tensorrt"}')
     with pytest.raises(HostError, match=r"model\.engine\.json does not tell .* lacks compute_cap"):
         TensorRTRunner(tmp_path / "model.plan")
+
+
+OPEN = """
+import json, sys
+from pathlib import Path
+import triton_python_backend_utils as pb_utils
+from ort_session import open_session
+
+def load(kind, **config):
+    instance = {"model_instance_kind": kind, "model_instance_device_id": "0"}
+    try:
+        session = open_session(
+            Path(sys.argv[1]), config, {**instance, "model_instance_name": "negation_0"}
+        )
+        print(*session.get_providers())
+    except pb_utils.TritonModelException as error:
+        print(error)
+
+load("CPU")
+load("GPU")
+accelerator = {"name": "tensorrt", "parameters": {"precision_mode": "FP8"}}
+load("GPU", optimization={"execution_accelerators": {"gpu_execution_accelerator": [accelerator]}})
+"""
+
+
+@pytest.mark.skipif(
+    CUDA in onnxruntime.get_available_providers(), reason="ONNX Runtime has CUDA here"
+)
+def test_tritons_backend_does_not_load_on_the_cpu_what_was_meant_for_a_gpu(negation):
+    here = Path(__file__).parent
+    places = [
+        here / "stand_ins",
+        here.parents[1] / "builder/nosbuild/inside_triton/backends/onnxruntime",
+    ]
+    seen = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OPEN, negation],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))},
+        capture_output=True,
+        text=True,
+    )
+    assert seen.returncode == 0, seen.stderr
+    on_cpu, on_gpu, unknown = seen.stdout.splitlines()
+    assert on_cpu == CPU
+    assert on_gpu.startswith(f"negation_0: asked for {CUDA}, ONNX Runtime runs on {CPU}")
+    assert "KIND_CPU" in on_gpu
+    assert unknown == "precision_mode is 'FP8'; use FP32, FP16 or INT8"

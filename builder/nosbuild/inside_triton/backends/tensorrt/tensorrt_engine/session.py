@@ -28,6 +28,10 @@ class RunFailed(Exception):
 class EngineSession:
     """An engine on a GPU; one run at a time, from any thread."""
 
+    inputs: tuple[EngineTensor, ...]
+    outputs: tuple[EngineTensor, ...]
+    profiles: tuple[Profile, ...]
+
     def __init__(self, plan: Path, device: int = 0) -> None:
         """Check, load, and make an execution context.
 
@@ -42,23 +46,11 @@ class EngineSession:
             self._memory = CudaMemory(device)
         except (OSError, CudaCallFailed) as error:
             raise EngineUnusable(f"GPU {device} cannot be used: {error}") from error
-        self._runtime = library.Runtime(self._messages.logger)
-        self._engine = self._loaded(library, plan)
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise EngineUnusable(f"{plan.name} does not start: {self._messages.reason()}")
-        self.inputs = self._tensors(library, library.TensorIOMode.INPUT)
-        self.outputs = self._tensors(library, library.TensorIOMode.OUTPUT)
-        self.profiles: tuple[Profile, ...] = tuple(
-            {
-                tensor.name: ShapeRange(
-                    *(tuple(s) for s in self._engine.get_tensor_profile_shape(tensor.name, index))
-                )
-                for tensor in self.inputs
-            }
-            for index in range(self._engine.num_optimization_profiles)
-        )
-        self._profile = -1
+        try:
+            self._open(library, plan)
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output, under its name.
@@ -88,6 +80,25 @@ class EngineSession:
         # In this order: each is used by the one before.
         self._context = self._engine = self._runtime = None
         self._memory.close()
+
+    def _open(self, library: Any, plan: Path) -> None:
+        self._context = self._engine = None
+        self._runtime = library.Runtime(self._messages.logger)
+        self._engine = self._loaded(library, plan)
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise EngineUnusable(f"{plan.name} does not start: {self._messages.reason()}")
+        self.inputs = self._tensors(library, library.TensorIOMode.INPUT)
+        self.outputs = self._tensors(library, library.TensorIOMode.OUTPUT)
+        self.profiles = tuple(
+            {tensor.name: self._range(tensor.name, index) for tensor in self.inputs}
+            for index in range(self._engine.num_optimization_profiles)
+        )
+        self._profile = -1
+
+    def _range(self, name: str, profile: int) -> ShapeRange:
+        low, typical, high = self._engine.get_tensor_profile_shape(name, profile)
+        return ShapeRange(tuple(low), tuple(typical), tuple(high))
 
     def _run(self, arrays: Mapping[str, np.ndarray], profile: int) -> dict[str, np.ndarray]:
         memory, context = self._memory, self._context
