@@ -233,7 +233,7 @@ def test_a_flavour_that_is_not_here_is_a_reason(tmp_path, monkeypatch):
     found = builders()
     assert found.available == ()
     assert set(found.reasons) == {RTX, "tensorrt"}
-    with pytest.raises(HostError, match="package tensorrt_rtx is not installed"):
+    with pytest.raises(Refused, match="package tensorrt_rtx is not installed"):
         build(onnx_file(tmp_path / "in"), tmp_path / "out")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.errors import HostError
+from nosbuild.errors import Refused
 from nosbuild.inside_triton.backends.tensorrt.tensorrt_engine.library import (
     FLAVOURS,
     LibraryMissing,
@@ -91,7 +91,7 @@ def flavour_named(name: str | None) -> Flavour:
     """The flavour of that name, or the best one.
 
     Raises:
-        HostError: it cannot build here; says why.
+        Refused: it cannot build here; says why.
     """
     found = builders()
     for flavour in found.available:
@@ -102,7 +102,7 @@ def flavour_named(name: str | None) -> Flavour:
         found.reasons.get(each, f"{each} is no TensorRT package that nosbuild knows")
         for each in wanted
     )
-    raise HostError(
+    raise Refused(
         f"no TensorRT engine can be built here: {reasons}",
         "pip install tensorrt-rtx-cu13 (builds without a GPU), or tensorrt-cu13 on the machine "
         "with the GPU.",

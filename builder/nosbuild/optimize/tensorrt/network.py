@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.errors import HostError, Refused
+from nosbuild.errors import Refused
 
 if TYPE_CHECKING:
     from nosbuild.inside_triton.backends.tensorrt.tensorrt_engine.library import Messages
@@ -20,7 +20,7 @@ def new_builder(flavour: Flavour, messages: Messages) -> Any:
     """TensorRT's builder.
 
     Raises:
-        HostError: it does not start (its bindings then answer nothing, or a TypeError).
+        Refused: it does not start (its bindings then answer nothing, or a TypeError).
     """
     try:
         builder = flavour.library.Builder(messages.logger)
@@ -28,7 +28,7 @@ def new_builder(flavour: Flavour, messages: Messages) -> Any:
         messages.errors.append(str(error))
         builder = None
     if builder is None:
-        raise HostError(
+        raise Refused(
             f"{flavour.title} does not start: {messages.reason()}",
             "Bring NVIDIA's driver to the CUDA version that this TensorRT is made for.",
         )

@@ -69,8 +69,9 @@ def tensorrt_from_onnx(
 
     Raises:
         InputError: profiles that do not fit the model's inputs.
-        Refused: TensorRT does not know an operator, or finds no way to run the graph.
-        HostError: no TensorRT or no GPU here, or no space for the engine.
+        Refused: no TensorRT can build here; it does not know an operator, finds no way to run the
+            graph, or does not finish in time.
+        HostError: no space for the engine.
     """
     chosen = flavour_named(flavour)
     wanted = compatibility or Compatibility()
