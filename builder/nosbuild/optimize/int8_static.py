@@ -1,0 +1,294 @@
+"""``model.onnx`` in float32 and samples go in; the same with 8-bit weights and values comes out.
+
+The format is QDQ: QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime
+and TensorRT each fuse into their own 8-bit kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from nosbuild.errors import Refused
+from nosbuild.optimize.calibration import METHODS, Method, observe, value_range
+from nosbuild.optimize.equalising import equalised_weights
+from nosbuild.optimize.half import check_keep
+from nosbuild.optimize.made import Made
+from nosbuild.optimize.observing import Item, Observer
+from nosbuild.optimize.quiet import quiet
+from nosbuild.optimize.rounding import rounded_weights
+from nosbuild.optimize.source_graph import (
+    DEFAULT_DOMAINS,
+    constants,
+    drop_unused_constants,
+    lift_constants,
+    opset_of,
+    read,
+    set_constants,
+    write,
+)
+from nosbuild.optimize.weighted import Weighted, weighted_nodes
+
+LEAST_OPSET = 13
+"""From here on QuantizeLinear takes a scale per channel."""
+PASSING = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool"})
+"""Only move values, so they keep the scale of their input."""
+JOINING = frozenset({"Add", "Concat", "AveragePool", "GlobalAveragePool"})
+"""Have 8-bit kernels of their own, worth it where all that they read is in 8 bits already."""
+CLIPPING = frozenset({"Relu", "Clip"})
+"""Vanish: the range of what they make says the same."""
+FLOAT_ANSWERS = ("Gemm", "MatMul")
+"""May answer in float32 from an 8-bit kernel; a convolution may not."""
+COMPARED = 16
+"""Items on which calibration methods are compared."""
+
+
+class Int8Static:
+    """A model made ready: calibrated once, then written with any nodes kept in fp32."""
+
+    def __init__(
+        self,
+        source: Path,
+        items: Sequence[Item],
+        batched: bool,
+        *,
+        for_tensorrt: bool = False,
+    ) -> None:
+        """Equalise channels, round weights, and count the values of every tensor on all items.
+
+        Raises:
+            Refused: the model has no node that 8 bits make faster.
+            SampleError: an item does not fit the model.
+        """
+        self.for_tensorrt = for_tensorrt
+        self.batched = batched
+        self.items = items
+        self.source = read(source)
+        self.float_model = _in_opset(self.source, LEAST_OPSET)
+        lift_constants(self.float_model)
+        self.nodes = weighted_nodes(self.float_model)
+        if not self.nodes:
+            raise Refused(
+                "int8: nothing to quantise: no Conv, Gemm or MatMul with constant weights",
+                "Publish it in fp32.",
+            )
+        set_constants(self.float_model, equalised_weights(self.float_model, items, batched))
+        self.rounded = rounded_weights(self.float_model, self.nodes, items, batched)
+        rounded = _with(self.float_model, self.rounded)
+        self.observed = observe(rounded, items, batched, _tensors(rounded))
+
+    @property
+    def names(self) -> list[str]:
+        """Nodes that are quantised, in the graph's order: what ``keep`` may name."""
+        return [node.name for node in self.nodes]
+
+    def write(self, out: Path, method: Method = "minmax", keep: Collection[str] = ()) -> Made:
+        """Write ``out/model.onnx``.
+
+        Raises:
+            Refused: all nodes are kept.
+            InputError: ``keep`` names a node that is not there.
+        """
+        check_keep(keep, self.source)
+        quantised = [node for node in self.nodes if node.name not in set(keep)]
+        if not quantised:
+            raise Refused(
+                "int8: nothing to quantise: every node that could be is kept in fp32",
+                "Publish it in fp32.",
+            )
+        ranges = {
+            name: value_range(row, method, symmetric=self.for_tensorrt)
+            for name, row in self.observed.items()
+        }
+        write(self._quantised(quantised, ranges), out)
+        kept = [node.name for node in self.nodes if node.name in set(keep)]
+        parts = [
+            f"8-bit weights per channel and values ({method} of {len(self.items)} samples), "
+            f"{len(quantised)} of {len(self.nodes)} nodes"
+        ]
+        if kept:
+            parts.append(f"{len(kept)} kept in fp32")
+        return Made(
+            how="; ".join(parts),
+            details={
+                "precision": "int8",
+                "format": "QDQ",
+                "method": method,
+                "calibration_samples": len(self.items),
+                "converted": len(quantised),
+                "kept": kept,
+            },
+        )
+
+    def closest_method(
+        self, out: Path, keep: Collection[str] = ()
+    ) -> tuple[Method, dict[str, float]]:
+        """The method whose model answers closest to fp32, and the error of each.
+
+        The error is the largest of any item and output: of the difference, beside the answer.
+        """
+        step = max(1, len(self.items) // COMPARED)
+        items = self.items[::step][:COMPARED]
+        wanted = _answers(self.source, items, self.batched)
+        errors: dict[str, float] = {}
+        for method in METHODS:
+            self.write(out, method, keep)
+            found = _answers(read(out / "model.onnx"), items, self.batched)
+            errors[method] = max(map(_distance, found, wanted))
+        best = min(METHODS, key=lambda method: errors[method])
+        return best, errors
+
+    def _quantised(
+        self, nodes: Sequence[Weighted], ranges: Mapping[str, tuple[float, float]]
+    ) -> onnx.ModelProto:
+        from onnxruntime.quantization import QuantType
+        from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+        mine = {name for node in nodes for name in (node.weight, node.bias) if name}
+        model = _with(self.float_model, {n: a for n, a in self.rounded.items() if n in mine})
+        touched = _touched(model, {node.name for node in nodes})
+        types = {node.op_type for node in model.graph.node if node.name in touched}
+        data = {
+            name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+            for name, (low, high) in ranges.items()
+        }
+        with quiet():
+            quantiser = QDQQuantizer(
+                model,
+                True,  # per channel
+                False,  # all 8 bits
+                QuantType.QInt8,
+                QuantType.QInt8 if self.for_tensorrt else QuantType.QUInt8,
+                TensorsData(CalibrationMethod.MinMax, data),
+                sorted(touched),
+                [],
+                sorted(types),
+                {
+                    "ActivationSymmetric": self.for_tensorrt,
+                    "WeightSymmetric": True,
+                    "MatMulConstBOnly": True,
+                    "OpTypesToExcludeOutputQuantization": list(FLOAT_ANSWERS),
+                    # TensorRT reads no 32-bit integers here.
+                    "QuantizeBias": not self.for_tensorrt,
+                },
+            )
+            quantiser.quantize_model()
+        made: onnx.ModelProto = quantiser.model.model
+        drop_unused_constants(made)
+        return made
+
+
+def int8_static(
+    source: Path,
+    out: Path,
+    items: Sequence[Item],
+    batched: bool,
+    method: Method | None = None,
+    keep: Collection[str] = (),
+    *,
+    for_tensorrt: bool = False,
+) -> Made:
+    """Write ``out/model.onnx``, calibrated on all items; inputs and outputs keep their types.
+
+    Args:
+        source: the fp32 model.
+        out: the folder to write into.
+        items: real inputs.
+        batched: the model has a batch axis, which the items lack.
+        method: how to choose ranges; None tries all and takes the closest to fp32.
+        keep: names of nodes that go on computing in fp32.
+        for_tensorrt: ranges symmetric about zero, and biases in float32, as TensorRT reads them.
+
+    Raises:
+        Refused: there is nothing to quantise.
+        SampleError: an item does not fit the model, or has no range.
+        InputError: ``keep`` names a node that is not there.
+    """
+    ready = Int8Static(source, items, batched, for_tensorrt=for_tensorrt)
+    if method is not None:
+        return ready.write(out, method, keep)
+    best, errors = ready.closest_method(out, keep)
+    made = ready.write(out, best, keep)
+    return made.model_copy(update={"details": {**made.details, "method_errors": errors}})
+
+
+def _touched(model: onnx.ModelProto, chosen: set[str]) -> set[str]:
+    """The chosen nodes, and those around them that then compute in 8 bits for nothing."""
+    weights = constants(model)
+    quantised: set[str] = set()
+    touched = set(chosen)
+    for node in model.graph.node:
+        if node.name in chosen:
+            if node.op_type not in FLOAT_ANSWERS:
+                quantised.update(node.output)
+            continue
+        if node.domain not in DEFAULT_DOMAINS:
+            continue
+        if node.op_type in PASSING | CLIPPING:
+            reads = list(node.input[:1])
+        elif node.op_type in JOINING:
+            reads = list(node.input)
+        else:
+            continue
+        if reads and all(name in quantised and name not in weights for name in reads):
+            touched.add(node.name)
+            quantised.update(node.output)
+    return touched
+
+
+def _tensors(model: onnx.ModelProto) -> set[str]:
+    """Every value that might be quantised."""
+    weights = constants(model)
+    around = PASSING | JOINING | CLIPPING | {"Conv", "Gemm", "MatMul"}
+    nodes = [node for node in model.graph.node if node.op_type in around]
+    names = {name for node in nodes for name in (*node.input, *node.output)}
+    return {name for name in names if name and name not in weights}
+
+
+def _in_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
+    if opset_of(model) < least:
+        names = [node.name for node in model.graph.node]
+        model = onnx.version_converter.convert_version(model, least)
+        if [node.name for node in model.graph.node] != names:
+            _check_names(model, names)
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _check_names(model: onnx.ModelProto, names: list[str]) -> None:
+    """Nodes that the version converter adds get names too; those that were there keep theirs."""
+    for index, node in enumerate(model.graph.node):
+        if not node.name:
+            node.name = f"converted_{index}"
+
+
+def _with(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    set_constants(copy, arrays)
+    return copy
+
+
+def _answers(
+    model: onnx.ModelProto, items: Sequence[Item], batched: bool
+) -> list[dict[str, np.ndarray]]:
+    names = [value.name for value in model.graph.output]
+    with Observer(model, names) as observer:
+        return list(observer.run(items, batched, names))
+
+
+def _distance(found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> float:
+    worst = 0.0
+    for name, array in wanted.items():
+        if array.dtype.kind != "f" or found[name].shape != array.shape:
+            continue
+        size = float(np.linalg.norm(array.astype(np.float64)))
+        error = float(np.linalg.norm(found[name].astype(np.float64) - array))
+        worst = max(worst, error / size if size > 0 else error)
+    return worst
