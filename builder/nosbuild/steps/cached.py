@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock
 
 from nosbuild.errors import HostError
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.steps.isolate import Isolated, run_isolated
 from nosbuild.steps.keys import STEPS, key_parts
 from nosbuild.steps.reasons import LastParts
+from nosbuild.steps.reproduce import keep_scripts, write_script
 from nosbuild.steps.result import StepOutcome
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.store.host_errors import cache_errors
+from nosbuild.store.locks import cache_lock
 from nosbuild.store.store import NEVER_MADE, Entry, Miss, Store
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class CachedSteps:
     """Step -> key of its entry."""
     read: dict[str, str] = field(default_factory=dict)
     """Every file that the user's code read -> sha256."""
+    requests: dict[str, Isolated] = field(default_factory=dict)
+    """Step -> what runs it."""
 
     def run(
         self,
@@ -73,12 +75,14 @@ class CachedSteps:
         parts = key_parts(step, self.spec, self.host, dict(made_from))
         key = sha256_of_value(parts)
         last = LastParts(cache_folder() / "last", self.spec.folder, label)
-        with FileLock(locks_folder() / f"step-{key[:LOCK_DIGITS]}.lock"):
+        request = self._request(step, label, arguments)
+        self.requests[label] = request
+        with cache_lock(f"step-{key[:LOCK_DIGITS]}"):
             found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
             if isinstance(found, Miss):
                 why = (last.changes(parts) if found == NEVER_MADE else "") or found.reason
                 self.progress.step(self.spec.name, label, why)
-                found = self._make(step, label, key, arguments)
+                found = self._make(step, label, key, request)
                 cached = False
             else:
                 why, cached = "nothing changed", True
@@ -94,22 +98,33 @@ class CachedSteps:
         self.outcomes.append(outcome)
         self.progress.step_done(self.spec.name, outcome)
 
-    def _make(self, step: str, label: str, key: str, arguments: dict[str, Any]) -> Entry:
-        log = cache_folder() / "logs" / f"{self.spec.name}-{label.replace(' ', '-')}.log"
+    def write_scripts(self, folder: Path) -> None:
+        """A script for each step that runs it alone.
+
+        Raises:
+            HostError: they cannot be written.
+        """
+        for label, request in self.requests.items():
+            write_script(folder, label, request)
+        keep_scripts(folder, list(self.requests))
+
+    def _request(self, step: str, label: str, arguments: dict[str, Any]) -> Isolated:
+        logs = cache_folder() / "logs"
+        return Isolated(
+            function=f"nosbuild.steps.functions:{step.replace('-', '_')}",
+            spec_file=self.spec.file,
+            out=logs,  # where it really goes is known when it is made
+            arguments=arguments,
+            log=logs / f"{self.spec.name}-{label.replace(' ', '-')}.log",
+            timeout=self.timeout,
+        )
+
+    def _make(self, step: str, label: str, key: str, request: Isolated) -> Entry:
         # Native code opens files without a word: what lies in the model's folder counts anyway.
         own = ModelFolder(self.spec.folder).own_data() if "source" in STEPS[step].sections else []
         read = {str(path): sha256_of_file(path) for path in own}
         with cache_errors(), self.store.draft(key) as draft:
-            answer = run_isolated(
-                Isolated(
-                    function=f"nosbuild.steps.functions:{step.replace('-', '_')}",
-                    spec_file=self.spec.file,
-                    out=draft.folder,
-                    arguments=arguments,
-                    log=log,
-                    timeout=self.timeout,
-                )
-            )
+            answer = run_isolated(replace(request, out=draft.folder))
             draft.result, draft.read = answer["result"], read | answer["read"]
             draft.about = {"step": label, "model": self.spec.name}
         found = self.store.find(key)
@@ -119,11 +134,3 @@ class CachedSteps:
                 "If files of the model are being changed, wait until that is done; build again.",
             )
         return found
-
-
-def locks_folder() -> Path:
-    """Where locks lie: two builds that want the same step make it once."""
-    folder = cache_folder() / "locks"
-    with cache_errors():
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder

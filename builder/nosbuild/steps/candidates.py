@@ -131,7 +131,7 @@ class Candidates:
         if MAKERS[step].needs_samples:
             made_from["the samples"] = self.references.digest
             arguments["references"] = str(self.references.folder)
-        if MAKERS[step].makes_plan:
+        if MAKERS[step].makes_plan or MAKERS[step].needs_samples:
             made_from["the tensors"] = sha256_of_value(self.tensors)
             arguments["tensors"] = self.tensors
         return made_from, arguments

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import Refused
+from nosbuild.verify.runner import ONNX_FILE
 
 if TYPE_CHECKING:
     from nosbuild.optimize.made import Made
+    from nosbuild.source.loaded import Arrays
     from nosbuild.spec import ModelSpec
     from nosbuild.tensors import TensorSpec
     from nosbuild.verify.contest import Contestant
-
-ONNX = "model.onnx"
 
 
 def export(spec: ModelSpec, out: Path) -> dict[str, Any]:
@@ -36,23 +36,97 @@ def references(spec: ModelSpec, out: Path) -> dict[str, Any]:
 
 def slim(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """A simpler graph of standard ONNX."""
-    from nosbuild.optimize.slim import slim as simplify
+    from nosbuild.optimize.slim import slim as made
 
-    return _told(lambda: simplify(Path(artifact) / ONNX, out))
+    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
 
 
 def fuse(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """Operators of ONNX Runtime's own in place of many small ones."""
-    from nosbuild.optimize.fuse import fuse as fused
+    from nosbuild.optimize.fuse import fuse as made
 
-    return _told(lambda: fused(Path(artifact) / ONNX, out))
+    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
 
 
 def fp16(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """Half precision; inputs and outputs stay as they are."""
-    from nosbuild.optimize.fp16 import fp16 as halved
+    from nosbuild.optimize.fp16 import fp16 as made
 
-    return _told(lambda: halved(Path(artifact) / ONNX, out))
+    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+
+
+def bf16(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
+    """bfloat16; inputs and outputs stay as they are."""
+    from nosbuild.optimize.bf16 import bf16 as made
+
+    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+
+
+def int8_dynamic(
+    spec: ModelSpec, out: Path, artifact: str, references: str, tensors: dict[str, Any]
+) -> dict[str, Any]:
+    """8-bit weights; ranges of activations are taken at every run."""
+    from nosbuild.optimize.int8_dynamic import int8_dynamic as made
+
+    items, batched = _items(spec, references, tensors)
+    return _told(lambda: made(Path(artifact) / ONNX_FILE, out, items=items, batched=batched))
+
+
+def int8_static(
+    spec: ModelSpec,
+    out: Path,
+    artifact: str,
+    references: str,
+    tensors: dict[str, Any],
+    for_tensorrt: bool = False,
+) -> dict[str, Any]:
+    """8-bit weights and activations, with ranges calibrated on all samples."""
+    from nosbuild.optimize.int8_static import int8_static as made
+
+    items, batched = _items(spec, references, tensors)
+    source = Path(artifact) / ONNX_FILE
+    return _told(lambda: made(source, out, items, batched, for_tensorrt=for_tensorrt))
+
+
+def int8_tensorrt(
+    spec: ModelSpec, out: Path, artifact: str, references: str, tensors: dict[str, Any]
+) -> dict[str, Any]:
+    """The same, as TensorRT reads it."""
+    return int8_static(spec, out, artifact, references, tensors, for_tensorrt=True)
+
+
+def tensorrt(spec: ModelSpec, out: Path, artifact: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """``out/model.plan``, for the sizes of the spec."""
+    from nosbuild.optimize.tensorrt.profiles import profiles_from
+    from nosbuild.optimize.tensorrt.tensorrt_from_onnx import tensorrt_from_onnx
+
+    profiles = profiles_from(complete(spec, tensors))
+    return _told(lambda: tensorrt_from_onnx(Path(artifact) / ONNX_FILE, out, profiles=profiles))
+
+
+def rescue(
+    spec: ModelSpec,
+    out: Path,
+    artifact: str,
+    optimisation: str,
+    variant: dict[str, Any],
+    references: str,
+    tensors: dict[str, Any],
+) -> dict[str, Any]:
+    """The same optimisation with some nodes left out of it, so that the bars hold."""
+    from nosbuild.steps.conversions import conversion_of
+    from nosbuild.steps.rescuing import rescue_conversion
+    from nosbuild.verify.references import read_references
+
+    found = read_references(Path(references))
+    known = complete(spec, tensors)
+    source = Path(artifact) / ONNX_FILE
+
+    def made() -> Made:
+        conversion = conversion_of(optimisation, source, found.inputs, bool(known.is_batched))
+        return rescue_conversion(known, out, conversion, found, variant["accelerator"])
+
+    return _told(made)
 
 
 def prove(
@@ -139,6 +213,13 @@ def _told(make: Callable[[], Made]) -> dict[str, Any]:
         return make().model_dump(mode="json")
     except Refused as exc:
         return {"refused": exc.message}
+
+
+def _items(spec: ModelSpec, references: str, tensors: dict[str, Any]) -> tuple[list[Arrays], bool]:
+    """Every sample that the source was run on, and whether they lack a batch axis."""
+    from nosbuild.verify.references import read_references
+
+    return read_references(Path(references)).inputs, bool(complete(spec, tensors).is_batched)
 
 
 def _contestant(row: dict[str, Any], placements: tuple[Any, ...]) -> Contestant:

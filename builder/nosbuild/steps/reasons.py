@@ -22,7 +22,7 @@ class LastParts:
         """What differs from the last time; empty where there was none."""
         try:
             last = json.loads(self.file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # a write that was interrupted
+        except (OSError, ValueError):  # not there, not ours, or a write that was interrupted
             return ""
         # As JSON has it: no tuples, no integer keys.
         return ", ".join(_changes(last, json.loads(json.dumps(parts))))

@@ -13,6 +13,7 @@ from nosbuild.plan.host import version_of
 from nosbuild.report.build_report import BuildReport
 from nosbuild.report.page_file import write_page
 from nosbuild.repository.config import check_settings
+from nosbuild.repository.layout import REPRODUCE
 from nosbuild.repository.lock import spec_content, spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
@@ -24,7 +25,7 @@ from nosbuild.steps.keys import distribution_name, named_source_files
 from nosbuild.steps.progress import Progress, Silent
 from nosbuild.steps.reporting import report_of, rows_of
 from nosbuild.steps.result import BuildResult, StepOutcome
-from nosbuild.store.folders import cache_folder
+from nosbuild.store.folders import steps_folder
 from nosbuild.store.limit import cache_limit
 from nosbuild.store.store import Entry, Store
 from nosbuild.store.trim import trim
@@ -93,7 +94,7 @@ def build(
         )
     folder = Path(repository) if repository is not None else spec.folder.parent
     limit = cache_limit()
-    with Store(cache_folder() / "steps") as store:
+    with Store(steps_folder()) as store:
         steps = CachedSteps(spec, host, store, fresh, step_timeout, progress or Silent())
         steps.progress.plan(plan)
         result = _Walk(steps, plan, trust_unproven).run(folder)
@@ -254,6 +255,7 @@ class _Walk:
         text = report.model_dump_json(indent=1)
         published = publish(variant, complete, repository, origins, text)
         write_page(published.folder, report, published.version)
+        steps.write_scripts(published.folder / REPRODUCE)
         steps.done(
             StepOutcome(
                 "publish", published.is_unchanged, published.why, time.monotonic() - started

@@ -131,6 +131,17 @@ class Comparison:
             )
         return tuple(found)
 
+    def margin(self) -> float:
+        """How far the nearest bar is, in parts of what it allows; negative where one is missed,
+        NaN where a metric gave NaN.
+        """
+        self._settle_shares()
+        margins = [
+            bar.margin(value, self.bars[output].get("atol", 1.0) or 1.0)
+            for (output, bar), (value, _, _) in self._worst.items()
+        ]
+        return float(np.min(margins)) if margins else 0.0
+
     def worst(self, output: str, bar: Bar) -> float | None:
         """The worst value so far; None where nothing was compared."""
         self._settle_shares()

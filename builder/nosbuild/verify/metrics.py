@@ -36,6 +36,18 @@ class Bar:
         """True where the value keeps to the bar; never for NaN."""
         return value >= self.threshold if self.higher_is_better else value <= self.threshold
 
+    def margin(self, value: float, unit: float) -> float:
+        """How far within the bar a value is, in parts of what the bar allows.
+
+        Args:
+            value: of the metric.
+            unit: what counts as one for bars at zero: the absolute tolerance of ``excess``.
+        """
+        if not self.higher_is_better:
+            return (self.threshold - value) / (self.threshold or unit)
+        allowed = 1.0 - self.threshold if self.metric in ("cosine", *SHARES) else 0.0
+        return (value - self.threshold) / (allowed or unit)
+
     def describe(self) -> str:
         """``cosine >= 0.99``."""
         return f"{self.metric} {'>=' if self.higher_is_better else '<='} {self.threshold:g}"

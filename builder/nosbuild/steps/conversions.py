@@ -1,0 +1,77 @@
+"""An optimisation's name and a model go in; how to convert it but for some nodes comes out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nosbuild.steps.rescuing import Conversion
+
+if TYPE_CHECKING:
+    from nosbuild.optimize.made import Made
+    from nosbuild.source.loaded import Arrays
+
+
+def conversion_of(
+    optimisation: str, source: Path, items: Sequence[Arrays], batched: bool
+) -> Conversion:
+    """The conversion of a step.
+
+    Args:
+        optimisation: a key of ``optimizing.MAKERS`` whose results can be rescued.
+        source: the ONNX file to convert.
+        items: real inputs, to calibrate on.
+        batched: the model has a batch axis, which the items lack.
+
+    Raises:
+        Refused: there is nothing to convert.
+    """
+    if optimisation in ("int8-static", "int8-tensorrt"):
+        return _static(source, items, batched, for_tensorrt=optimisation == "int8-tensorrt")
+    if optimisation == "int8-dynamic":
+        return _dynamic(source, items, batched)
+    return _half(optimisation, source)
+
+
+def _half(optimisation: str, source: Path) -> Conversion:
+    from nosbuild.optimize.bf16 import bf16
+    from nosbuild.optimize.candidates import candidates
+    from nosbuild.optimize.fp16 import fp16
+
+    convert: Callable[..., Made] = fp16 if optimisation == "fp16" else bf16
+    write = partial(_keeping, partial(convert, source))
+    names = candidates(source, "fp16" if optimisation == "fp16" else "bf16")
+    return Conversion(names, write, write)
+
+
+def _dynamic(source: Path, items: Sequence[Arrays], batched: bool) -> Conversion:
+    from nosbuild.optimize.candidates import candidates
+    from nosbuild.optimize.int8_dynamic import int8_dynamic
+
+    rough: Callable[..., Made] = partial(int8_dynamic, source)
+    careful: Callable[..., Made] = partial(rough, items=items, batched=batched)
+    return Conversion(
+        candidates(source, "int8_dynamic"), partial(_keeping, rough), partial(_keeping, careful)
+    )
+
+
+def _static(
+    source: Path, items: Sequence[Arrays], batched: bool, *, for_tensorrt: bool
+) -> Conversion:
+    from nosbuild.optimize.int8_static import Int8Static
+
+    ready = Int8Static(source, items, batched, for_tensorrt=for_tensorrt)
+    with tempfile.TemporaryDirectory() as scratch:
+        method, _ = ready.closest_method(Path(scratch))
+
+    def write(out: Path, keep: frozenset[str]) -> Made:
+        return ready.write(out, method, keep)
+
+    return Conversion(ready.names, write, write)
+
+
+def _keeping(convert: Callable[..., Made], out: Path, keep: frozenset[str]) -> Made:
+    return convert(out, keep=keep)
