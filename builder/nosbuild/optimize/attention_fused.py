@@ -45,12 +45,14 @@ def fuse_attentions(model: ir.Model) -> int:
 
 def _fuse(writer: Writer, attention: Attention) -> bool:
     place = attention.output.producer()
-    joined = _joined_after(attention.output)
+    after = _joined_after(attention.output)
     views = [before_swap(value) for value in (attention.query, attention.key, attention.value)]
     mask = attention.mask
     per_head = mask is not None and (mask.sizes is None or mask.sizes[1] != 1)
-    if place is None or joined is None or (per_head and _needs_one_mask(attention)):
+    zeroed = mask is not None and mask.empty_rows_give_zero
+    if place is None or after is None or (zeroed and (per_head or after[1] is not None)):
         return False
+    joined, rows = after
     writer.at(place)
     tensors = []
     for view in views:
@@ -58,7 +60,7 @@ def _fuse(writer: Writer, attention: Attention) -> bool:
             return False
         tensors.append(_joined_before(writer, view, attention))
     query, key, value = tensors
-    padding = bias = rows = None
+    padding = bias = None
     attributes: dict[str, int | float] = {"num_heads": attention.heads, "scale": attention.scale}
     if mask is not None:
         if mask.fill is not None and not per_head:
@@ -66,7 +68,7 @@ def _fuse(writer: Writer, attention: Attention) -> bool:
             attributes["mask_filter_value"] = finite_fill(mask.fill)
         else:
             bias = attention_bias(writer, mask, attention.scores, query, key)
-        rows = rows_with_keys(writer, mask)
+        rows = rows or rows_with_keys(writer, mask)
     inputs = [query, key, value, None, padding, bias]
     while inputs[-1] is None:
         inputs.pop()
@@ -76,11 +78,6 @@ def _fuse(writer: Writer, attention: Attention) -> bool:
         output = writer.add("Mul", [output, writer.add("Squeeze", [rows, axis])], like=joined)
     replace(joined, output)
     return True
-
-
-def _needs_one_mask(attention: Attention) -> bool:
-    """Rows to set to zero must be the same ones in all heads."""
-    return attention.mask is not None and attention.mask.empty_rows_give_zero
 
 
 def _joined_before(writer: Writer, view: ir.Value, attention: Attention) -> ir.Value:
@@ -93,9 +90,18 @@ def _joined_before(writer: Writer, view: ir.Value, attention: Attention) -> ir.V
     return writer.add("Reshape", [view, writer.constant([0, 0, width], np.int64)])
 
 
-def _joined_after(output: ir.Value) -> ir.Value | None:
-    """[batch, seq, heads * size] that is made of the attention's output, and of nothing else."""
+def _joined_after(output: ir.Value) -> tuple[ir.Value, ir.Value | None] | None:
+    """[batch, seq, heads * size] that is made of the attention's output, and of nothing else;
+    with it, what the output is multiplied by before, row by row.
+    """
     use = only_use(output)
+    by_row = None
+    if use is not None and use[0].op_type == "Mul":
+        by_row = use[0].inputs[1 - use[1]]
+        of_row = sizes(by_row) if by_row is not None else None
+        if of_row is None or len(of_row) != 4 or (of_row[1], of_row[3]) != (1, 1):
+            return None
+        use = only_use(use[0].outputs[0])
     if use is None or use[0].op_type != "Transpose" or integers(use[0], "perm") != (0, 2, 1, 3):
         return None
     swapped = use[0].outputs[0]
@@ -106,4 +112,4 @@ def _joined_after(output: ir.Value) -> ir.Value | None:
     heads, size = found[2:]
     if joined.is_graph_output() or not isinstance(heads, int) or not isinstance(size, int):
         return None
-    return joined if sizes(joined) == (*found[:2], heads * size) else None
+    return (joined, by_row) if sizes(joined) == (*found[:2], heads * size) else None
