@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from nosbuild.optimize.half import (
-    FLOAT16,
-    HalfType,
-    check_keep,
-    choose,
-    convert,
-    nothing_to_convert,
-)
+from nosbuild.optimize.half import FLOAT16, HalfType, check_keep, choose, nothing_to_convert
+from nosbuild.optimize.half_conversion import convert
 from nosbuild.optimize.made import Made
 from nosbuild.optimize.observing import value_types
 from nosbuild.optimize.source_graph import read, write

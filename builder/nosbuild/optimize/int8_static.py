@@ -14,15 +14,15 @@ import onnx
 
 from nosbuild.errors import Refused
 from nosbuild.optimize.calibration import METHODS, Method, observe, value_range
+from nosbuild.optimize.closeness import answers, distance
 from nosbuild.optimize.equalising import equalised_weights
 from nosbuild.optimize.half import check_keep
 from nosbuild.optimize.made import Made
-from nosbuild.optimize.observing import Item, Observer
+from nosbuild.optimize.observing import Item
+from nosbuild.optimize.quantised_region import FLOAT_ANSWERS, may_be_quantised, touched
 from nosbuild.optimize.quiet import quiet
 from nosbuild.optimize.rounding import rounded_weights
 from nosbuild.optimize.source_graph import (
-    DEFAULT_DOMAINS,
-    constants,
     drop_unused_constants,
     lift_constants,
     opset_of,
@@ -30,18 +30,11 @@ from nosbuild.optimize.source_graph import (
     set_constants,
     write,
 )
+from nosbuild.optimize.staying_float import let_float_stay
 from nosbuild.optimize.weighted import Weighted, weighted_nodes
 
 LEAST_OPSET = 13
 """From here on QuantizeLinear takes a scale per channel."""
-PASSING = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool"})
-"""Only move values, so they keep the scale of their input."""
-JOINING = frozenset({"Add", "Concat", "AveragePool", "GlobalAveragePool"})
-"""Have 8-bit kernels of their own, worth it where all that they read is in 8 bits already."""
-CLIPPING = frozenset({"Relu", "Clip"})
-"""Vanish: the range of what they make says the same."""
-FLOAT_ANSWERS = ("Gemm", "MatMul")
-"""May answer in float32 from an 8-bit kernel; a convolution may not."""
 COMPARED = 16
 """Items on which calibration methods are compared."""
 
@@ -78,7 +71,7 @@ class Int8Static:
         set_constants(self.float_model, equalised_weights(self.float_model, items, batched))
         self.rounded = rounded_weights(self.float_model, self.nodes, items, batched)
         rounded = _with(self.float_model, self.rounded)
-        self.observed = observe(rounded, items, batched, _tensors(rounded))
+        self.observed = observe(rounded, items, batched, may_be_quantised(rounded))
 
     @property
     def names(self) -> list[str]:
@@ -132,12 +125,12 @@ class Int8Static:
         """
         step = max(1, len(self.items) // COMPARED)
         items = self.items[::step][:COMPARED]
-        wanted = _answers(self.source, items, self.batched)
+        wanted = answers(self.source, items, self.batched)
         errors: dict[str, float] = {}
         for method in METHODS:
             self.write(out, method, keep)
-            found = _answers(read(out / "model.onnx"), items, self.batched)
-            errors[method] = max(map(_distance, found, wanted))
+            found = answers(read(out / "model.onnx"), items, self.batched)
+            errors[method] = max(map(distance, found, wanted))
         best = min(METHODS, key=lambda method: errors[method])
         return best, errors
 
@@ -150,8 +143,8 @@ class Int8Static:
 
         mine = {name for node in nodes for name in (node.weight, node.bias) if name}
         model = _with(self.float_model, {n: a for n, a in self.rounded.items() if n in mine})
-        touched = _touched(model, {node.name for node in nodes})
-        types = {node.op_type for node in model.graph.node if node.name in touched}
+        around = touched(model, {node.name for node in nodes})
+        types = {node.op_type for node in model.graph.node if node.name in around}
         data = {
             name: TensorData(lowest=np.float32(low), highest=np.float32(high))
             for name, (low, high) in ranges.items()
@@ -164,7 +157,7 @@ class Int8Static:
                 QuantType.QInt8,
                 QuantType.QInt8 if self.for_tensorrt else QuantType.QUInt8,
                 TensorsData(CalibrationMethod.MinMax, data),
-                sorted(touched),
+                sorted(around),
                 [],
                 sorted(types),
                 {
@@ -178,6 +171,8 @@ class Int8Static:
             )
             quantiser.quantize_model()
         made: onnx.ModelProto = quantiser.model.model
+        if not self.for_tensorrt:  # it takes no scale per channel here, and has no such pass
+            let_float_stay(made)
         drop_unused_constants(made)
         return made
 
@@ -216,56 +211,15 @@ def int8_static(
     return made.model_copy(update={"details": {**made.details, "method_errors": errors}})
 
 
-def _touched(model: onnx.ModelProto, chosen: set[str]) -> set[str]:
-    """The chosen nodes, and those around them that then compute in 8 bits for nothing."""
-    weights = constants(model)
-    quantised: set[str] = set()
-    touched = set(chosen)
-    for node in model.graph.node:
-        if node.name in chosen:
-            if node.op_type not in FLOAT_ANSWERS:
-                quantised.update(node.output)
-            continue
-        if node.domain not in DEFAULT_DOMAINS:
-            continue
-        if node.op_type in PASSING | CLIPPING:
-            reads = list(node.input[:1])
-        elif node.op_type in JOINING:
-            reads = list(node.input)
-        else:
-            continue
-        if reads and all(name in quantised and name not in weights for name in reads):
-            touched.add(node.name)
-            quantised.update(node.output)
-    return touched
-
-
-def _tensors(model: onnx.ModelProto) -> set[str]:
-    """Every value that might be quantised."""
-    weights = constants(model)
-    around = PASSING | JOINING | CLIPPING | {"Conv", "Gemm", "MatMul"}
-    nodes = [node for node in model.graph.node if node.op_type in around]
-    names = {name for node in nodes for name in (*node.input, *node.output)}
-    return {name for name in names if name and name not in weights}
-
-
 def _in_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
     if opset_of(model) < least:
-        names = [node.name for node in model.graph.node]
         model = onnx.version_converter.convert_version(model, least)
-        if [node.name for node in model.graph.node] != names:
-            _check_names(model, names)
+        for index, node in enumerate(model.graph.node):
+            node.name = node.name or f"converted_{index}"  # what the converter added
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-def _check_names(model: onnx.ModelProto, names: list[str]) -> None:
-    """Nodes that the version converter adds get names too; those that were there keep theirs."""
-    for index, node in enumerate(model.graph.node):
-        if not node.name:
-            node.name = f"converted_{index}"
 
 
 def _with(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
@@ -273,22 +227,3 @@ def _with(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.Mode
     copy.CopyFrom(model)
     set_constants(copy, arrays)
     return copy
-
-
-def _answers(
-    model: onnx.ModelProto, items: Sequence[Item], batched: bool
-) -> list[dict[str, np.ndarray]]:
-    names = [value.name for value in model.graph.output]
-    with Observer(model, names) as observer:
-        return list(observer.run(items, batched, names))
-
-
-def _distance(found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> float:
-    worst = 0.0
-    for name, array in wanted.items():
-        if array.dtype.kind != "f" or found[name].shape != array.shape:
-            continue
-        size = float(np.linalg.norm(array.astype(np.float64)))
-        error = float(np.linalg.norm(found[name].astype(np.float64) - array))
-        worst = max(worst, error / size if size > 0 else error)
-    return worst

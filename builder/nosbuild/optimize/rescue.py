@@ -31,6 +31,9 @@ class Score:
 
     margin: float
     """At least 0 where they hold; the more, the better. NaN where nothing can be said."""
+    error: float | None = None
+    """What tells two attempts apart more finely, smaller being better: a mean error, say, where
+    the margin is of a share of rows or of a worst sample. Without it the margin does."""
 
     @property
     def holds(self) -> bool:
@@ -71,7 +74,7 @@ class Rescue:
                 f"({self.share:.0%} of the work), found by {tried}"
             )
         more = "; the budget ended the search" if self.exhausted else ""
-        return f"no set of nodes to keep was found by {tried}: {self.margin:.3g} short{more}"
+        return f"no set of nodes to keep was found by {tried}: {-self.margin:.3g} short{more}"
 
 
 def rescue(
@@ -163,36 +166,36 @@ class _Search:
         until = self.started + self.budget.seconds * SHARE_FOR_HARM
         size = math.ceil(len(self.names) / max(1, min(GROUPS, int(limit))))
         groups = [self.names[i : i + size] for i in range(0, len(self.names), size)]
-        margins = {group: self._alone(group) for group in groups}
+        merits = {group: self._alone(group) for group in groups}
         while len(self.tried) + 2 <= limit and time.monotonic() < until:
-            splittable = [group for group in margins if len(group) > 1]
+            splittable = [group for group in merits if len(group) > 1]
             if not splittable:
                 break
-            best = max(margins.values())
-            worst = max(splittable, key=lambda group: self._harm(group, margins[group], best))
-            del margins[worst]
+            best = max(merits.values())
+            worst = max(splittable, key=lambda group: self._harm(group, merits[group], best))
+            del merits[worst]
             half = len(worst) // 2
             for part in (worst[:half], worst[half:]):
-                margins[part] = self._alone(part)
-        best = max(margins.values(), default=0.0)
+                merits[part] = self._alone(part)
+        best = max(merits.values(), default=0.0)
         harm = {
-            name: self._harm(group, margin, best)
-            for group, margin in margins.items()
+            name: self._harm(group, merit, best)
+            for group, merit in merits.items()
             for name in group
         }
         place = {name: index for index, name in enumerate(self.names)}
         return sorted(self.names, key=lambda name: (-harm.get(name, 0.0), place[name]))
 
     def _alone(self, group: Sequence[str]) -> float:
-        """The margin with nothing but this group converted."""
-        return _number(self._try(frozenset(self.names) - set(group)))
+        """How well it goes with nothing but this group converted."""
+        return _merit(self._try(frozenset(self.names) - set(group)))
 
-    def _harm(self, group: Sequence[str], margin: float, best: float) -> float:
+    def _harm(self, group: Sequence[str], merit: float, best: float) -> float:
         """Of each node of a group, for what it costs to keep."""
-        if margin == -math.inf:
+        if merit == -math.inf:
             return math.inf
         cost = self._cost(group)
-        return (best - margin) / cost if cost > 0 else math.inf
+        return (best - merit) / cost if cost > 0 else math.inf
 
     def _shortest(self, order: Sequence[str]) -> frozenset[str] | None:
         """Of the beginnings of this order that hold, about the shortest."""
@@ -217,6 +220,12 @@ class _Search:
             if size == 1:
                 return
             size //= 2
+
+
+def _merit(score: Score) -> float:
+    if score.error is None:
+        return _number(score)
+    return -math.inf if math.isnan(score.error) else -score.error
 
 
 def _number(score: Score) -> float:

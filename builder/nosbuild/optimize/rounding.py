@@ -10,6 +10,7 @@ the steps of a symmetric scale per output channel, so that rounding it again cha
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 import onnx
 

@@ -28,8 +28,8 @@ def read(source: Path) -> onnx.ModelProto:
     return model
 
 
-def write(model: onnx.ModelProto, out: Path) -> Path:
-    """``out/model.onnx``, in versions that every server loads and without notes of the maker.
+def write(model: onnx.ModelProto, out: Path, file: str = MODEL_FILE) -> Path:
+    """``out/<file>``, in versions that every server loads and without notes of the maker.
 
     Returns:
         The file.
@@ -44,7 +44,7 @@ def write(model: onnx.ModelProto, out: Path) -> Path:
     made = onnx_ir.serde.deserialize_model(model)
     settle(made, model.graph.name)
     made.producer_name, made.producer_version = "nosbuild", None
-    path = out / MODEL_FILE
+    path = out / file
     save(made, path)
     return path
 
