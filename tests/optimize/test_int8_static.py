@@ -182,6 +182,17 @@ def test_the_closest_method_is_taken_and_all_are_told(source, out):
     assert errors[made.details["method"]] == min(errors.values())
 
 
+def test_what_keeping_gives_up_is_counted_in_multiplications(source):
+    ready = Int8Static(source, graphs.images(3), True)
+    assert ready.costs == {
+        "first": 3 * 16 * 64 * 27,
+        "depthwise": 3 * 16 * 64 * 9,
+        "project": 3 * 16 * 64 * 16,
+        "again": 3 * 16 * 64 * 16,
+        "classify": 3 * 5 * 16,
+    }
+
+
 def test_for_tensorrt_ranges_are_symmetric_and_biases_float(source, out):
     int8_static(source, out, graphs.images(8), True, "minmax", for_tensorrt=True)
     path = out / "model.onnx"

@@ -62,7 +62,7 @@ def rounded_weights(
     model: onnx.ModelProto, nodes: Sequence[Weighted], items: Sequence[Item], batched: bool
 ) -> dict[str, np.ndarray]:
     """New values for weights and biases, by name; nodes that share weights are left out."""
-    fit = [node for node in nodes if node.own and _inputs(node) <= MOST_INPUTS]
+    fit = [node for node in nodes if node.own and node.inputs <= MOST_INPUTS]
     arrays = weight_arrays(model, fit)
     moments = _moments(model, fit, items, batched)
     made: dict[str, np.ndarray] = {}
@@ -76,10 +76,6 @@ def rounded_weights(
             bias = arrays[node.bias]
             made[node.bias] = (bias + left.reshape(bias.shape)).astype(np.float32)
     return made
-
-
-def _inputs(node: Weighted) -> int:
-    return node.shape[0] if node.transposed else int(np.prod(node.shape[1:]))
 
 
 def _moments(

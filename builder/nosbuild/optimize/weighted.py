@@ -22,6 +22,8 @@ class Weighted:
     op_type: str
     data: str
     """The value that the weights are multiplied with."""
+    answer: str
+    """The value that it makes."""
     weight: str
     bias: str | None
     """A constant added to every output channel, where there is one that only this node reads."""
@@ -31,6 +33,11 @@ class Weighted:
     """True where the weights stand as [inputs, outputs]."""
     own: bool
     """True where no other node reads the weights."""
+
+    @property
+    def inputs(self) -> int:
+        """How many of them each output is a sum over."""
+        return self.shape[0] if self.transposed else int(np.prod(self.shape[1:]))
 
     @property
     def groups(self) -> int:
@@ -128,6 +135,7 @@ def weighted_nodes(
                 node.name,
                 node.op_type,
                 node.input[0],
+                node.output[0],
                 node.input[1],
                 bias if fits else None,
                 shape,
