@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from nosbuild.plan import host_facts
+from nosbuild.plan import RunsOn, host_facts
 from nosbuild.repository.lock import spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
@@ -62,8 +62,7 @@ def make_variant(scratch, spec, mark="first", holds=True, more_files=()):
         batches=(1,),
     )
     return verified(
-        backend="onnxruntime",
-        accelerator="",
+        runs_on=RunsOn(),
         artifact=artifact,
         details={},
         golden=golden,

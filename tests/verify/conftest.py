@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nosbuild.export.run import export_onnx
+from nosbuild.plan import RunsOn
 from nosbuild.source.load import load_source
 from nosbuild.spec import ModelSpec
 from nosbuild.verify.proof import Proof
@@ -28,7 +29,7 @@ def proven(tmp_path: Path) -> Callable[..., Proof]:
         collect_references(spec, answers)
         _, complete = load_source(spec)
         return prove(
-            complete, open_runner(out, "onnxruntime"), out, "onnx-fp32", read_references(answers)
+            complete, open_runner(out, RunsOn()), out, "onnx-fp32", read_references(answers)
         )
 
     return run

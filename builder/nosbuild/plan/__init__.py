@@ -2,6 +2,7 @@
 
 from nosbuild.plan.build_plan import BuildPlan, Placement, Skip, plan_build
 from nosbuild.plan.host import HostFacts, host_facts
+from nosbuild.plan.runs_on import RunsOn
 from nosbuild.plan.target import Target, target_of
 from nosbuild.plan.variants import BASELINE, PlannedVariant
 
@@ -11,6 +12,7 @@ __all__ = [
     "HostFacts",
     "Placement",
     "PlannedVariant",
+    "RunsOn",
     "Skip",
     "Target",
     "host_facts",

@@ -48,7 +48,7 @@ class BuildPlan:
         lines = [f"{self.model}: from {self.source_kind}, to run on {self.target}"]
         for variant in self.variants:
             made = " -> ".join(["export", *variant.recipe])
-            lines.append(f"  try   {variant.name} ({made}; backend {variant.backend})")
+            lines.append(f"  try   {variant.name} ({made}; backend {variant.runs_on.backend})")
         lines += [f"  skip  {skip.what}: {skip.reason}" for skip in self.skips]
         shares = ", ".join(f"{p.instances} x {p.threads}" for p in self.placements)
         lines.append(f"  instances x threads to measure: {shares}")
@@ -89,13 +89,15 @@ def plan_build(spec: ModelSpec, host: HostFacts, target: Target) -> BuildPlan:
 
 def _cannot(variant: PlannedVariant, host: HostFacts) -> str:
     """Why the variant cannot even be made here; empty where it can."""
-    if variant.backend == "tensorrt" and not any(
-        name.startswith("tensorrt") for name in host.libraries
-    ):
-        return "TensorRT is not installed (pip install tensorrt-cu13, or tensorrt-rtx-cu13)"
-    if variant.accelerator and "onnxruntime-gpu" not in host.libraries:
+    if variant.runs_on.backend == "tensorrt":
+        flavours = [name for name in host.libraries if name.startswith("tensorrt")]
+        if not flavours:
+            return "TensorRT is not installed (pip install tensorrt-cu13, or tensorrt-rtx-cu13)"
+        if not host.gpus and not any(name.startswith("tensorrt-rtx") for name in flavours):
+            return "no GPU here, and TensorRT builds on one only (tensorrt-rtx-cu13 does without)"
+    if variant.runs_on.accelerator and "onnxruntime-gpu" not in host.libraries:
         return "ONNX Runtime has no GPU support here (pip install onnxruntime-gpu)"
-    if variant.accelerator and not host.gpus:
+    if variant.runs_on.accelerator and not host.gpus:
         return "no GPU here"
     return ""
 

@@ -39,7 +39,7 @@ def model_config(
     Raises:
         SpecError: ``optimization`` or ``raw`` hold what Triton's configuration does not know.
     """
-    config = model_config_pb2.ModelConfig(name=spec.name, backend=variant.backend)
+    config = model_config_pb2.ModelConfig(name=spec.name, backend=variant.runs_on.backend)
     config.max_batch_size = spec.max_batch_size
     for tensor in variant.inputs:
         _fill(config.input.add(), tensor, spec)
@@ -96,12 +96,14 @@ def _fill(message: Any, tensor: TensorSpec, spec: ModelSpec) -> None:
 def _instances(config: ModelConfig, variant: VerifiedVariant, spec: ModelSpec) -> None:
     group = config.instance_group.add()
     group.count = variant.measurement.instances
-    if spec.instances.kind == "gpu" or variant.needs_gpu:
+    if spec.instances.kind == "gpu" or variant.runs_on.needs_gpu:
         group.kind = group.KIND_GPU
         group.gpus.extend(spec.instances.gpus)
-        if variant.accelerator == "tensorrt":
+        if variant.runs_on.accelerator == "tensorrt":
             accelerators = config.optimization.execution_accelerators
-            accelerators.gpu_execution_accelerator.add(name="tensorrt")
+            accelerators.gpu_execution_accelerator.add(
+                name="tensorrt", parameters=variant.runs_on.parameters
+            )
         return
     group.kind = group.KIND_CPU
     # The name that NVIDIA's C++ ONNX Runtime backend reads; ours reads the same.

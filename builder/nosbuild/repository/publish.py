@@ -156,7 +156,7 @@ def _publish_locked(
         model=spec.name,
         version=version,
         variant=variant.name,
-        backend=variant.backend,
+        backend=variant.runs_on.backend,
         details=variant.details,
         identity=identity,
         spec_digest=origins.spec_digest,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nosbuild.errors import HostError, Refused
+from nosbuild.errors import HostError, InternalError, Refused
+from nosbuild.optimize.tensorrt.profiles import profiles_from
 from nosbuild.plan import PlannedVariant
 from nosbuild.report.build_report import Verdict
+from nosbuild.spec import ModelSpec
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.optimizing import MAKERS
 from nosbuild.store.hashing import sha256_of_value
@@ -47,6 +49,19 @@ class Candidate:
     reason: str
     artifact: Artifact | None = None
     proof: Proof | None = None
+    base: Artifact | None = None
+    """What the last step of its recipe was made from."""
+
+    @property
+    def missed_a_bar(self) -> bool:
+        """True where it runs, and answers, but not well enough."""
+        return self.proof is not None and not self.proof.passed and not self.proof.reasons
+
+    @property
+    def can_be_rescued(self) -> bool:
+        """True where leaving nodes out of its conversion may help."""
+        recipe = self.planned.recipe
+        return self.missed_a_bar and bool(recipe) and MAKERS[recipe[-1]].rescued
 
 
 def artifact_of(entry: Entry, made_before: tuple[str, ...] = ()) -> Artifact:
@@ -66,6 +81,8 @@ class Candidates:
     """Makes and proves variants of one export."""
 
     steps: CachedSteps
+    complete: ModelSpec
+    """The spec with its tensors known."""
     exported: Artifact
     references: Entry
     tensors: dict[str, Any]
@@ -74,7 +91,7 @@ class Candidates:
     found: list[Candidate] = field(default_factory=list)
 
     def add(self, planned: PlannedVariant) -> Candidate:
-        """Make it, prove it, rescue it where it misses a bar.
+        """Make it and prove it.
 
         Raises:
             InputError: the spec's own material (a metric, a sample) is wrong.
@@ -82,9 +99,28 @@ class Candidates:
         """
         candidate = self._try(planned)
         self.found.append(candidate)
-        progress = self.steps.progress
-        progress.judged(self.steps.spec.name, planned.name, candidate.verdict, candidate.reason)
+        self._tell(candidate)
         return candidate
+
+    def rescue(self, candidate: Candidate) -> bool:
+        """Make one that missed a bar again, with some nodes left out; True where that is proven.
+
+        Raises:
+            InputError, InternalError: as ``add``.
+        """
+        position = self.found.index(candidate)
+        try:
+            rescued = self._rescued(candidate)
+        except (Refused, HostError) as exc:
+            rescued = replace(candidate, reason=f"{candidate.reason}\n{exc.message}")
+        self.found[position] = rescued
+        self._tell(rescued)
+        return rescued.verdict == "proven"
+
+    def _tell(self, candidate: Candidate) -> None:
+        self.steps.progress.judged(
+            self.steps.spec.name, candidate.planned.name, candidate.verdict, candidate.reason
+        )
 
     def _try(self, planned: PlannedVariant) -> Candidate:
         artifact: Artifact | None = None
@@ -95,20 +131,16 @@ class Candidates:
             same = self._same_as(planned, artifact)
             if same:
                 return Candidate(planned, "skipped", f"its file is that of {same}")
-            if planned.needs_gpu and not self.can_run_gpu:
+            if planned.runs_on.needs_gpu and not self.can_run_gpu:
                 return Candidate(planned, "unproven", "built, not proven here: no GPU", artifact)
             proof = self._prove(planned, artifact)
-            if not proof.passed and not proof.reasons and planned.recipe:
-                rescued = self._rescue(planned, base, proof)
-                if rescued is not None:
-                    artifact, proof = rescued, self._prove(planned, rescued, "rescued")
         except (Refused, HostError) as exc:
             if not planned.recipe:
                 raise
             return Candidate(planned, "refused", exc.message, artifact)
         if proof.passed:
-            return Candidate(planned, "proven", "", artifact, proof)
-        return Candidate(planned, "refused", proof.refusal(), artifact, proof)
+            return Candidate(planned, "proven", "", artifact, proof, base)
+        return Candidate(planned, "refused", proof.refusal(), artifact, proof, base)
 
     def _make(self, planned: PlannedVariant) -> tuple[Artifact, Artifact]:
         """What its last step is made from, and what that made."""
@@ -134,6 +166,9 @@ class Candidates:
         if MAKERS[step].makes_plan or MAKERS[step].needs_samples:
             made_from["the tensors"] = sha256_of_value(self.tensors)
             arguments["tensors"] = self.tensors
+        if MAKERS[step].makes_plan:
+            profiles = profiles_from(self.complete)
+            made_from["the profiles"] = [profile.as_data() for profile in profiles]
         return made_from, arguments
 
     def _same_as(self, planned: PlannedVariant, artifact: Artifact) -> str:
@@ -141,7 +176,7 @@ class Candidates:
             if (
                 other.artifact is not None
                 and other.artifact.digest == artifact.digest
-                and other.planned.accelerator == planned.accelerator
+                and other.planned.runs_on == planned.runs_on
             ):
                 return other.planned.name
         return ""
@@ -154,7 +189,7 @@ class Candidates:
                 "the artifact": artifact.digest,
                 "the source's answers": self.references.digest,
                 "the tensors": sha256_of_value(self.tensors),
-                "the variant": [planned.name, planned.backend, planned.accelerator],
+                "the variant": described(planned),
             },
             {
                 "artifact": str(artifact.folder),
@@ -166,15 +201,16 @@ class Candidates:
         )
         return Proof.model_validate(proven.result)
 
-    def _rescue(self, planned: PlannedVariant, base: Artifact, proof: Proof) -> Artifact | None:
-        """The same optimisation with some nodes left out of it; None where it knows none.
+    def _rescued(self, candidate: Candidate) -> Candidate:
+        """The same optimisation with some nodes left out of it.
 
         Raises:
             Refused: no set of nodes keeps to the bars.
         """
+        planned, base = candidate.planned, candidate.base
+        if base is None:
+            raise InternalError(f"{planned.name} was not made from anything")
         step = planned.recipe[-1]
-        if not MAKERS[step].rescued:
-            return None
         entry = self.steps.run(
             "rescue",
             {
@@ -182,7 +218,7 @@ class Candidates:
                 "the optimisation": step,
                 "the source's answers": self.references.digest,
                 "the tensors": sha256_of_value(self.tensors),
-                "the variant": [planned.name, planned.backend, planned.accelerator],
+                "the variant": described(planned),
             },
             {
                 "artifact": str(base.folder),
@@ -194,15 +230,14 @@ class Candidates:
             label=f"rescue {planned.name}",
         )
         if "refused" in entry.result:
-            raise Refused(f"{proof.refusal()}\n{entry.result['refused']}")
-        return artifact_of(entry, base.how)
+            raise Refused(entry.result["refused"])
+        artifact = artifact_of(entry, base.how)
+        proof = self._prove(planned, artifact, "rescued")
+        if not proof.passed:
+            return replace(candidate, reason=f"{candidate.reason}\nrescued: {proof.refusal()}")
+        return Candidate(planned, "proven", "", artifact, proof, base)
 
 
 def described(planned: PlannedVariant) -> dict[str, Any]:
     """A variant as a step's argument."""
-    return {
-        "name": planned.name,
-        "backend": planned.backend,
-        "accelerator": planned.accelerator,
-        "needs_gpu": planned.needs_gpu,
-    }
+    return {"name": planned.name, "runs_on": asdict(planned.runs_on)}

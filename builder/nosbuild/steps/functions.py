@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import Refused
-from nosbuild.verify.runner import ONNX_FILE
+from nosbuild.export.saving import MODEL_FILE
+from nosbuild.plan import RunsOn
 
 if TYPE_CHECKING:
     from nosbuild.optimize.made import Made
@@ -38,28 +40,45 @@ def slim(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """A simpler graph of standard ONNX."""
     from nosbuild.optimize.slim import slim as made
 
-    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+    return _told(lambda: made(Path(artifact) / MODEL_FILE, out))
 
 
 def fuse(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """Operators of ONNX Runtime's own in place of many small ones."""
     from nosbuild.optimize.fuse import fuse as made
 
-    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+    return _told(lambda: made(Path(artifact) / MODEL_FILE, out))
 
 
 def fp16(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """Half precision; inputs and outputs stay as they are."""
     from nosbuild.optimize.fp16 import fp16 as made
 
-    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+    return _told(lambda: made(Path(artifact) / MODEL_FILE, out))
 
 
 def bf16(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
     """bfloat16; inputs and outputs stay as they are."""
     from nosbuild.optimize.bf16 import bf16 as made
 
-    return _told(lambda: made(Path(artifact) / ONNX_FILE, out))
+    return _told(lambda: made(Path(artifact) / MODEL_FILE, out))
+
+
+def smooth(
+    spec: ModelSpec, out: Path, artifact: str, references: str, tensors: dict[str, Any]
+) -> dict[str, Any]:
+    """Channels that are wide on the samples made narrower; a graph without any goes on as it is."""
+    from nosbuild.optimize.made import Made
+    from nosbuild.optimize.smooth import smooth as made
+
+    items, batched = _items(spec, references, tensors)
+    try:
+        smoothed = made(Path(artifact) / MODEL_FILE, out, items, batched)
+    except Refused as exc:
+        for file in Path(artifact).glob("model.*"):
+            shutil.copyfile(file, out / file.name)
+        smoothed = Made(how="", details={"not smoothed": exc.message})
+    return smoothed.model_dump(mode="json")
 
 
 def int8_dynamic(
@@ -69,7 +88,7 @@ def int8_dynamic(
     from nosbuild.optimize.int8_dynamic import int8_dynamic as made
 
     items, batched = _items(spec, references, tensors)
-    return _told(lambda: made(Path(artifact) / ONNX_FILE, out, items=items, batched=batched))
+    return _told(lambda: made(Path(artifact) / MODEL_FILE, out, items=items, batched=batched))
 
 
 def int8_static(
@@ -84,7 +103,7 @@ def int8_static(
     from nosbuild.optimize.int8_static import int8_static as made
 
     items, batched = _items(spec, references, tensors)
-    source = Path(artifact) / ONNX_FILE
+    source = Path(artifact) / MODEL_FILE
     return _told(lambda: made(source, out, items, batched, for_tensorrt=for_tensorrt))
 
 
@@ -101,7 +120,7 @@ def tensorrt(spec: ModelSpec, out: Path, artifact: str, tensors: dict[str, Any])
     from nosbuild.optimize.tensorrt.tensorrt_from_onnx import tensorrt_from_onnx
 
     profiles = profiles_from(complete(spec, tensors))
-    return _told(lambda: tensorrt_from_onnx(Path(artifact) / ONNX_FILE, out, profiles=profiles))
+    return _told(lambda: tensorrt_from_onnx(Path(artifact) / MODEL_FILE, out, profiles=profiles))
 
 
 def rescue(
@@ -120,11 +139,11 @@ def rescue(
 
     found = read_references(Path(references))
     known = complete(spec, tensors)
-    source = Path(artifact) / ONNX_FILE
+    source = Path(artifact) / MODEL_FILE
 
     def made() -> Made:
         conversion = conversion_of(optimisation, source, found.inputs, bool(known.is_batched))
-        return rescue_conversion(known, out, conversion, found, variant["accelerator"])
+        return rescue_conversion(known, out, conversion, found, RunsOn(**variant["runs_on"]))
 
     return _told(made)
 
@@ -145,7 +164,7 @@ def prove(
     folder = Path(artifact)
     proof = prove_variant(
         complete(spec, tensors),
-        open_runner(folder, variant["backend"], variant["accelerator"]),
+        open_runner(folder, RunsOn(**variant["runs_on"])),
         folder,
         variant["name"],
         read_references(Path(references)),
@@ -162,7 +181,7 @@ def measure(
     tensors: dict[str, Any],
     placements: list[list[int]],
 ) -> dict[str, Any]:
-    """The Contest of all proven variants, on golden samples; ``source`` names the original."""
+    """The Contest of all variants that run, on golden samples; ``source`` names the original."""
     from nosbuild.plan import Placement
     from nosbuild.verify.contest import Goal, hold
     from nosbuild.verify.golden import read_golden
@@ -226,12 +245,13 @@ def _contestant(row: dict[str, Any], placements: tuple[Any, ...]) -> Contestant:
     from nosbuild.verify.contest import Contestant
     from nosbuild.verify.runner import open_runner
 
-    folder = Path(row["artifact"])
+    folder, runs_on = Path(row["artifact"]), RunsOn(**row["runs_on"])
     return Contestant(
         row["name"],
-        partial(open_runner, folder, row["backend"], row["accelerator"]),
+        partial(open_runner, folder, runs_on),
         sum(file.stat().st_size for file in folder.glob("model.*")),
-        placements if not row["needs_gpu"] else placements[:1],
+        placements[:1] if runs_on.needs_gpu else placements,
+        may_be_published=row["proven"],
     )
 
 

@@ -34,7 +34,8 @@ class StepKind:
 
 
 _SOURCE = ("name", "source", "inputs", "outputs", "dims")
-_OPTIMISATION = StepKind((), ("optimize", "export/portable.py"))
+_OPTIMISATION = StepKind((), ("optimize", "export/portable.py", "export/saving.py"))
+_BACKENDS = "inside_triton"
 
 STEPS: dict[str, StepKind] = {
     "export": StepKind(_SOURCE, ("spec", "source", "export"), runs_user_code=True),
@@ -45,11 +46,12 @@ STEPS: dict[str, StepKind] = {
     "fuse": _OPTIMISATION,
     "fp16": _OPTIMISATION,
     "bf16": _OPTIMISATION,
+    "smooth": _OPTIMISATION,
     "int8-dynamic": _OPTIMISATION,
     "int8-static": _OPTIMISATION,
     "int8-tensorrt": _OPTIMISATION,
-    "tensorrt": StepKind(("dims",), _OPTIMISATION.rooms, measures=True),
-    "prove": StepKind(("dims", "quality"), ("spec", "verify"), runs_user_code=True),
+    "tensorrt": StepKind(("dims",), (*_OPTIMISATION.rooms, _BACKENDS), measures=True),
+    "prove": StepKind(("dims", "quality"), ("spec", "verify", _BACKENDS), runs_user_code=True),
     "rescue": StepKind(("dims", "quality"), ("spec", "verify", "optimize"), runs_user_code=True),
     "measure": StepKind(("objective", "instances", "dims"), ("spec", "verify"), measures=True),
 }

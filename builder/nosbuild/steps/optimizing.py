@@ -24,6 +24,7 @@ MAKERS: dict[str, Maker] = {
     "fuse": Maker("fusing operators for ONNX Runtime"),
     "fp16": Maker("converting to half precision", rescued=True),
     "bf16": Maker("converting to bfloat16", rescued=True),
+    "smooth": Maker("moving wide channels into weights", needs_samples=True),
     "int8-dynamic": Maker("quantising weights to 8 bits", needs_samples=True, rescued=True),
     "int8-static": Maker("calibrating for 8 bits", needs_samples=True, rescued=True),
     "int8-tensorrt": Maker("calibrating for TensorRT", needs_samples=True, rescued=True),

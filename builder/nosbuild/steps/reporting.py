@@ -100,8 +100,8 @@ def _row(candidate: Candidate, contest: Contest, chosen: Candidate) -> VariantRe
     return VariantReport(
         name=planned.name,
         precision=planned.precision,
-        backend=planned.backend,
-        accelerator=planned.accelerator,
+        backend=planned.runs_on.backend,
+        accelerator=planned.runs_on.accelerator,
         how="; ".join(artifact.how) if artifact and artifact.how else "the export as it is",
         bytes=artifact.bytes if artifact else None,
         proof=candidate.proof,

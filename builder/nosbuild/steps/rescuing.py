@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nosbuild.errors import Refused
+from nosbuild.export.saving import MODEL_FILE
 from nosbuild.optimize.made import Made
 from nosbuild.optimize.rescue import Budget, Rescue, Score, rescue
+from nosbuild.plan import RunsOn
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.references import References
 from nosbuild.verify.run import compare
-from nosbuild.verify.runner import ONNX_FILE, Accelerator, open_runner
+from nosbuild.verify.runner import open_runner
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -29,7 +31,7 @@ JUDGED_ITEMS = 24
 """Samples that each attempt is judged on."""
 SEARCHES = 3
 """The first, and those after samples were missed that it did not judge."""
-BUDGET = Budget(attempts=40, seconds=240.0)
+BUDGET = Budget(attempts=40, seconds=120.0)
 """Of each search."""
 
 
@@ -49,7 +51,7 @@ def rescue_conversion(
     out: Path,
     conversion: Conversion,
     references: References,
-    accelerator: Accelerator,
+    runs_on: RunsOn,
 ) -> Made:
     """Write ``out/model.onnx``, with as few nodes as possible left as they were.
 
@@ -58,12 +60,12 @@ def rescue_conversion(
         out: the folder to write into.
         conversion: what missed the bars.
         references: the source's answers to all samples.
-        accelerator: ONNX Runtime's execution provider that will run it; empty for the CPU.
+        runs_on: what will run it.
 
     Raises:
         Refused: no set of nodes keeps to the bars.
     """
-    judge = _Judge(spec, references, accelerator)
+    judge = _Judge(spec, references, runs_on)
     chosen = _spread(len(references.items), JUDGED_ITEMS)
     attempts, found = 0, None
     for _ in range(SEARCHES):
@@ -83,7 +85,7 @@ def rescue_conversion(
             )
         chosen = sorted({*chosen, *missed})
     assert found is not None
-    (out / ONNX_FILE).unlink(missing_ok=True)
+    (out / MODEL_FILE).unlink(missing_ok=True)
     raise Refused(f"rescue: {found.describe(len(conversion.names))}", "Publish another precision.")
 
 
@@ -105,7 +107,7 @@ class _Judge:
 
     spec: ModelSpec
     references: References
-    accelerator: Accelerator
+    runs_on: RunsOn
 
     def margin(self, artifact: Path, chosen: Sequence[int]) -> float:
         """The least margin of any bar on these samples; NaN where the artifact does not run."""
@@ -119,7 +121,7 @@ class _Judge:
 
     def _compared(self, artifact: Path, references: References) -> Comparison:
         comparison = Comparison(self.spec, self.spec.output_tensors or ())
-        runner = open_runner(artifact, "onnxruntime", self.accelerator)
+        runner = open_runner(artifact, self.runs_on)
         compare(comparison, runner, references, (1,), bool(self.spec.is_batched))
         return comparison
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nosbuild.errors import InternalError, Refused
+from nosbuild.plan import RunsOn
 from nosbuild.store.hashing import sha256_of_file
 from nosbuild.tensors import TensorSpec
 from nosbuild.verify.measure import Measurement
@@ -24,10 +25,7 @@ class VerifiedVariant:
     """An artifact whose proof passed, byte for byte the one that was proven."""
 
     name: str
-    backend: str
-    """Triton's name."""
-    accelerator: str
-    """ONNX Runtime's execution provider on a GPU; empty for none."""
+    runs_on: RunsOn
     artifact: Path
     """Folder that holds the files named in ``proof.artifact``."""
     golden: Path
@@ -39,11 +37,6 @@ class VerifiedVariant:
     """What its maker tells of it; of an engine, the machine that it is for."""
     _seal: object = None
 
-    @property
-    def needs_gpu(self) -> bool:
-        """True where only a GPU runs it."""
-        return self.backend == "tensorrt" or bool(self.accelerator)
-
     def __post_init__(self) -> None:
         """Raises InternalError for anyone but the functions of this file."""
         if self._seal is not _SEAL:
@@ -52,8 +45,7 @@ class VerifiedVariant:
 
 def verified(
     *,
-    backend: str,
-    accelerator: str,
+    runs_on: RunsOn,
     artifact: Path,
     details: dict[str, Any],
     golden: Path,
@@ -72,8 +64,7 @@ def verified(
     _check_bytes(artifact, proof)
     return VerifiedVariant(
         name=proof.variant,
-        backend=backend,
-        accelerator=accelerator,
+        runs_on=runs_on,
         artifact=artifact,
         details=details,
         golden=golden,
@@ -88,8 +79,7 @@ def verified(
 def trusted(
     name: str,
     *,
-    backend: str,
-    accelerator: str,
+    runs_on: RunsOn,
     artifact: Path,
     files: dict[str, str],
     details: dict[str, Any],
@@ -102,8 +92,7 @@ def trusted(
 
     Args:
         name: of the variant.
-        backend: Triton's name.
-        accelerator: ONNX Runtime's execution provider on a GPU; empty for none.
+        runs_on: what serves it.
         artifact: folder of the files.
         files: name -> sha256.
         details: what its maker tells of it.
@@ -124,8 +113,7 @@ def trusted(
     _check_bytes(artifact, proof)
     return VerifiedVariant(
         name=name,
-        backend=backend,
-        accelerator=accelerator,
+        runs_on=runs_on,
         artifact=artifact,
         golden=golden,
         inputs=inputs,
