@@ -14,6 +14,9 @@ from nosbuild.optimize.int8_static import Int8Static, int8_static
 from nosbuild.optimize.rescue import Score, rescue
 from nosbuild.optimize.rounding import on_steps
 from nosbuild.optimize.source_graph import read, set_constants
+from nosbuild.optimize.tensorrt.flavours import builders
+from nosbuild.optimize.tensorrt.profiles import OptimisationProfile, ShapeRange
+from nosbuild.optimize.tensorrt.tensorrt_from_onnx import tensorrt_from_onnx
 
 
 @pytest.fixture
@@ -202,6 +205,25 @@ def test_for_tensorrt_ranges_are_symmetric_and_biases_float(source, out):
     assert all(array.dtype == np.int8 and not array.any() for array in zeros)
     assert TensorProto.INT32 not in {row.data_type for row in onnx.load(path).graph.initializer}
     assert graphs.error(path, source, graphs.batch(graphs.images())) < 0.05
+
+
+@pytest.mark.skipif(
+    "tensorrt_rtx" not in {flavour.name for flavour in builders().available},
+    reason="tensorrt-rtx-cu13 is not installed",
+)
+def test_tensorrt_builds_an_engine_of_it(source, out, tmp_path):
+    int8_static(source, out, graphs.images(8), True, "minmax", keep=["again"], for_tensorrt=True)
+    shapes = ShapeRange((1, 3, 16, 16), (4, 3, 16, 16), (8, 3, 16, 16))
+    engine = tmp_path / "engine"
+    engine.mkdir()
+    tensorrt_from_onnx(
+        out / "model.onnx",
+        engine,
+        profiles=[OptimisationProfile({"x": shapes})],
+        flavour="tensorrt_rtx",
+        timing_cache=tmp_path / "timings",
+    )
+    assert (engine / "model.plan").stat().st_size > 1000
 
 
 def test_an_older_opset_is_lifted(tmp_path, out):
