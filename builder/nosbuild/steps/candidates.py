@@ -17,6 +17,8 @@ from nosbuild.store.hashing import sha256_of_value
 from nosbuild.store.store import Entry
 from nosbuild.verify.proof import Proof
 
+HALF = ("fp16", "bf16")
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -133,7 +135,7 @@ class Candidates:
                 return Candidate(planned, "skipped", f"its file is that of {same}")
             if planned.runs_on.needs_gpu and not self.can_run_gpu:
                 return Candidate(planned, "unproven", "built, not proven here: no GPU", artifact)
-            proof = self._prove(planned, artifact)
+            proof = self._prove(planned, base, artifact)
         except (Refused, HostError) as exc:
             if not planned.recipe:
                 raise
@@ -181,7 +183,12 @@ class Candidates:
                 return other.planned.name
         return ""
 
-    def _prove(self, planned: PlannedVariant, artifact: Artifact, note: str = "") -> Proof:
+    def _prove(
+        self, planned: PlannedVariant, base: Artifact, artifact: Artifact, note: str = ""
+    ) -> Proof:
+        half: dict[str, Any] = {}
+        if planned.precision in HALF and planned.recipe[-1] == planned.precision:
+            half = {"precision": planned.precision, "keep": artifact.details.get("kept", [])}
         label = f"prove {planned.name} {note}".strip()
         proven = self.steps.run(
             "prove",
@@ -190,12 +197,14 @@ class Candidates:
                 "the source's answers": self.references.digest,
                 "the tensors": sha256_of_value(self.tensors),
                 "the variant": described(planned),
+                "rounding": {**half, "of": base.digest} if half else {},
             },
             {
                 "artifact": str(artifact.folder),
                 "variant": described(planned),
                 "references": str(self.references.folder),
                 "tensors": self.tensors,
+                "half": {**half, "source": str(base.folder)} if half else None,
             },
             label=label,
         )
@@ -232,7 +241,7 @@ class Candidates:
         if "refused" in entry.result:
             raise Refused(entry.result["refused"])
         artifact = artifact_of(entry, base.how)
-        proof = self._prove(planned, artifact, "rescued")
+        proof = self._prove(planned, base, artifact, "rescued")
         if not proof.passed:
             return replace(candidate, reason=f"{candidate.reason}\nrescued: {proof.refusal()}")
         return Candidate(planned, "proven", "", artifact, proof, base)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
     from nosbuild.tensors import TensorSpec
     from nosbuild.verify.contest import Contestant
+    from nosbuild.verify.runner import Runner
 
 
 def export(spec: ModelSpec, out: Path) -> dict[str, Any]:
@@ -155,8 +156,9 @@ def prove(
     variant: dict[str, Any],
     references: str,
     tensors: dict[str, Any],
+    half: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The Proof."""
+    """The Proof; ``half`` tells how a 16-bit artifact was made, to be rounded as a GPU would."""
     from nosbuild.verify.references import read_references
     from nosbuild.verify.run import prove as prove_variant
     from nosbuild.verify.runner import open_runner
@@ -168,6 +170,7 @@ def prove(
         folder,
         variant["name"],
         read_references(Path(references)),
+        _rounding(half, out) if half else None,
     )
     return proof.model_dump(mode="json")
 
@@ -239,6 +242,16 @@ def _items(spec: ModelSpec, references: str, tensors: dict[str, Any]) -> tuple[l
     from nosbuild.verify.references import read_references
 
     return read_references(Path(references)).inputs, bool(complete(spec, tensors).is_batched)
+
+
+def _rounding(half: dict[str, Any], out: Path) -> Runner:
+    """ONNX Runtime computes 16 bits in 32 on a CPU: nothing overflows there. This rounds."""
+    from nosbuild.optimize.emulating import emulate
+    from nosbuild.optimize.half import HALVES
+    from nosbuild.verify.runners import OnnxRuntimeRunner
+
+    source = Path(half["source"]) / MODEL_FILE
+    return OnnxRuntimeRunner(emulate(source, out, HALVES[half["precision"]], half["keep"]))
 
 
 def _contestant(row: dict[str, Any], placements: tuple[Any, ...]) -> Contestant:

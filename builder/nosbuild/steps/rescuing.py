@@ -7,8 +7,8 @@ that it misses join the others for another search.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,17 @@ from nosbuild.optimize.rescue import Budget, Rescue, Score, rescue
 from nosbuild.plan import RunsOn
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.references import References
-from nosbuild.verify.run import compare
+from nosbuild.verify.run import alone
 from nosbuild.verify.runner import open_runner
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
 
-JUDGED_ITEMS = 24
+JUDGED_ITEMS = 96
 """Samples that each attempt is judged on."""
 SEARCHES = 3
 """The first, and those after samples were missed that it did not judge."""
-BUDGET = Budget(attempts=40, seconds=120.0)
+BUDGET = Budget(attempts=45, seconds=180.0)
 """Of each search."""
 
 
@@ -41,9 +41,12 @@ class Conversion:
 
     names: list[str]
     """Of the nodes that it would convert, in the graph's order."""
-    attempt: Callable[[Path, frozenset[str]], Made]
-    """Write a folder, keeping these; may be rougher than ``final`` where that is faster."""
+    attempt: Callable[[Path, frozenset[str]], object]
+    """Write ``model.onnx`` into a folder, keeping these; what is judged, and no more."""
     final: Callable[[Path, frozenset[str]], Made]
+    """Write what is published, keeping these."""
+    costs: Mapping[str, float] | None = None
+    """What keeping a node gives up; None where all are alike."""
 
 
 def rescue_conversion(
@@ -96,9 +99,9 @@ def _search(conversion: Conversion, judge: _Judge, chosen: Sequence[int]) -> Res
                 conversion.attempt(Path(scratch), keep)
             except Refused:  # nothing is left to convert
                 return Score(float("nan"))
-            return Score(judge.margin(Path(scratch), chosen))
+            return judge.score(Path(scratch), chosen)
 
-    return rescue(conversion.names, attempt, BUDGET)
+    return rescue(conversion.names, attempt, BUDGET, conversion.costs)
 
 
 @dataclass(frozen=True)
@@ -109,21 +112,37 @@ class _Judge:
     references: References
     runs_on: RunsOn
 
-    def margin(self, artifact: Path, chosen: Sequence[int]) -> float:
-        """The least margin of any bar on these samples; NaN where the artifact does not run."""
-        items = [self.references.items[index] for index in chosen]
-        return self._compared(artifact, replace(self.references, items=items)).margin()
+    def score(self, artifact: Path, chosen: Sequence[int]) -> Score:
+        """The least margin of any bar on these samples, and their mean error beside the answer."""
+        comparison, error = self._compared(artifact, chosen)
+        return Score(comparison.margin(), error)
 
     def missed(self, artifact: Path) -> list[int]:
         """The worst sample of every bar that does not hold on all of them."""
-        findings = self._compared(artifact, self.references).findings()
-        return sorted({finding.sample for finding in findings if not finding.holds})
+        comparison, _ = self._compared(artifact, range(len(self.references.items)))
+        return sorted({f.sample for f in comparison.findings() if not f.holds})
 
-    def _compared(self, artifact: Path, references: References) -> Comparison:
+    def _compared(self, artifact: Path, chosen: Sequence[int]) -> tuple[Comparison, float]:
         comparison = Comparison(self.spec, self.spec.output_tensors or ())
         runner = open_runner(artifact, self.runs_on)
-        compare(comparison, runner, references, (1,), bool(self.spec.is_batched))
-        return comparison
+        batched = bool(self.spec.is_batched)
+        errors = []
+        for index in chosen:
+            item = self.references.items[index]
+            found = runner.run(alone(item.inputs, batched))
+            wanted = alone(item.outputs, batched)
+            comparison.add(found, wanted, [index])
+            errors += [_error(found[name], array) for name, array in wanted.items()]
+        return comparison, float(np.mean(errors))
+
+
+def _error(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Squared, beside the square of the answer; the share that differs for what is no float."""
+    if wanted.dtype.kind != "f":
+        return float((found != wanted).mean()) if wanted.size else 0.0
+    exact = wanted.astype(np.float64)
+    difference = np.square(found.astype(np.float64) - exact).sum()
+    return float(difference / max(np.square(exact).sum(), np.finfo(np.float64).tiny))
 
 
 def _spread(items: int, count: int) -> list[int]:

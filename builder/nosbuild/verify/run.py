@@ -34,7 +34,12 @@ Other shapes run other kernels, which round otherwise; a row that sees its neigh
 
 
 def prove(
-    spec: ModelSpec, runner: Runner, artifact: Path, variant: str, references: References
+    spec: ModelSpec,
+    runner: Runner,
+    artifact: Path,
+    variant: str,
+    references: References,
+    stand_in: Runner | None = None,
 ) -> Proof:
     """Compare a variant with what the source answered.
 
@@ -48,6 +53,8 @@ def prove(
         artifact: folder whose files ``model.*`` the proof speaks of.
         variant: its name.
         references: of the same spec.
+        stand_in: answers as the artifact would on the hardware that it is for, where this machine
+            computes it otherwise; it must keep to the bars as well.
 
     Raises:
         Refused: the variant cannot run a sample, or answers in another shape.
@@ -55,7 +62,9 @@ def prove(
     outputs = _declared(spec)
     batched = bool(spec.is_batched)
     comparison = Comparison(spec, outputs)
-    compare(comparison, runner, references, batch_sizes(spec), batched)
+    for one in (runner, stand_in):
+        if one is not None:
+            compare(comparison, one, references, batch_sizes(spec), batched)
     noise, interact = _source_itself(spec, outputs, references, batched)
     reasons = [*references.reasons, *interact, *_random(runner, references, batched)]
     return Proof(
@@ -83,8 +92,8 @@ def compare(
     """
     items, answers = references.inputs, [item.outputs for item in references.items]
     for index in range(len(items)):
-        found = _run(runner, _alone(items[index], batched), [index])
-        comparison.add(found, _alone(answers[index], batched), [index])
+        found = _run(runner, alone(items[index], batched), [index])
+        comparison.add(found, alone(answers[index], batched), [index])
     for size in sizes[1:]:
         for batch in batches(items, size, every_shape=size != sizes[-1]):
             found = _run(runner, batch.inputs, batch.indices)
@@ -97,7 +106,8 @@ def _declared(spec: ModelSpec) -> tuple[TensorSpec, ...]:
     return tuple(spec.outputs.values())
 
 
-def _alone(arrays: Arrays, batched: bool) -> Arrays:
+def alone(arrays: Arrays, batched: bool) -> Arrays:
+    """An item as a batch of one; as it is where there is no batch axis."""
     return {name: array[None] for name, array in arrays.items()} if batched else arrays
 
 
@@ -124,13 +134,13 @@ def _source_itself(
     answers = [item.outputs for item in references.items]
     interacting: set[str] = set()
     for index, precise in enumerate(references.precise):
-        noise.add(_alone(precise.outputs, batched), _alone(answers[index], batched), [index])
+        noise.add(alone(precise.outputs, batched), alone(answers[index], batched), [index])
     for size, together in references.together.items():
         batch = next(batches(references.inputs, size, every_shape=False))
-        alone = stack(answers, batch)
+        apart = stack(answers, batch)
         for comparison in (noise, rows):
-            comparison.add(together.outputs, alone, batch.indices)
-        interacting |= {n for n in alone if differ(alone[n], together.outputs[n], ROWS_TOLERANCE)}
+            comparison.add(together.outputs, apart, batch.indices)
+        interacting |= {n for n in apart if differ(apart[n], together.outputs[n], ROWS_TOLERANCE)}
     reasons = [
         "rows of a batch influence each other in the source itself, so requests cannot be joined: "
         f"{finding.describe()}. Declare the tensors without the batch axis, or mend the model "

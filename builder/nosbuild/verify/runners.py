@@ -51,6 +51,8 @@ class OnnxRuntimeRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # Or the threads of a session that has had its turn take the cores from the next one's.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted: list[Provider] = [CPU]

@@ -72,6 +72,9 @@ def _session_options(onnxruntime, config):
         raise pb_utils.TritonModelException(f"execution_mode is {mode}; use 0 or 1")
     if mode == 1:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
+    # Within a run threads wait by spinning; after it they would go on for tens of milliseconds, and
+    # take the cores from every other model.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if instances > 1 and threads > 1:
         # Threads that wait by spinning take the cores from the other instances.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
