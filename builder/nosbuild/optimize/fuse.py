@@ -7,6 +7,7 @@ from pathlib import Path
 from nosbuild.export.saving import MODEL_FILE, save, settle
 from nosbuild.optimize.attention_fused import fuse_attentions
 from nosbuild.optimize.attention_plain import write_plainly
+from nosbuild.optimize.channel_blocks import keep_blocks
 from nosbuild.optimize.graph_reading import op_types
 from nosbuild.optimize.made import Made
 from nosbuild.optimize.residual_sums import part_residual_sums
@@ -32,12 +33,14 @@ def fuse(source: Path, out: Path) -> Made:
     attentions = fuse_attentions(model)
     plain = write_plainly(model)
     sums = part_residual_sums(model)
+    biases = keep_blocks(model)
     nodes_before, nodes_after = op_types(given).total(), op_types(model).total()
     settle(model, given.graph.name or "")
     save(model, out / MODEL_FILE)
     done = [f"{attentions} attention{'s' * (attentions != 1)} fused"] if attentions else []
     done += [f"{plain} written plainly"] if plain else []
     done += [f"{sums} residual sums parted from LayerNormalization"] if sums else []
+    done += [f"{biases} bias{'es' * (biases != 1)} added by convolutions"] if biases else []
     return Made(
         how=f"for ONNX Runtime: {', '.join(done)}; {nodes_before} → {nodes_after} nodes"
         if done
@@ -47,6 +50,7 @@ def fuse(source: Path, out: Path) -> Made:
             "MultiHeadAttention": attentions,
             "plain_attentions": plain,
             "residual_sums": sums,
+            "biases": biases,
             "nodes_before": nodes_before,
             "nodes_after": nodes_after,
         },

@@ -42,6 +42,11 @@ def made_by(value: ir.Value | None, op_type: str) -> ir.Node | None:
     return node if fits else None
 
 
+def read_once(value: ir.Value) -> bool:
+    """Whether nothing but one node would miss the value."""
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
 def integers(node: ir.Node, attribute: str) -> tuple[int, ...]:
     """A list attribute; empty where it is not set."""
     found = node.attributes.get(attribute)

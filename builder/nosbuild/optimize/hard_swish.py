@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from nosbuild.optimize.graph_reading import constant, made_by
+from nosbuild.optimize.graph_reading import constant, made_by, read_once
 from nosbuild.optimize.graph_writing import Writer, tidy
 
 _SIGMOID = {"alpha": float(np.float32(1 / 6)), "beta": 0.5}
@@ -50,13 +50,13 @@ def write_hard_swish(model: ir.Model) -> int:
 def _swished(output: ir.Value) -> ir.Value | None:
     """Of ``x * clip / 6``, x; where the clip alone is divided, see ``_gating``."""
     product = _divided(output)
-    if product is not None and _read_once(product):
+    if product is not None and read_once(product):
         for given, gate in _factors(product):
-            if _read_once(gate) and _clipped(gate) is given:
+            if read_once(gate) and _clipped(gate) is given:
                 return given
     for sixth, gate in _factors(output):
         given_or_none = _divided(sixth)
-        if given_or_none is None or not (_read_once(sixth) and _read_once(gate)):
+        if given_or_none is None or not (read_once(sixth) and read_once(gate)):
             continue
         if _clipped(gate) is given_or_none:
             return given_or_none
@@ -66,7 +66,7 @@ def _swished(output: ir.Value) -> ir.Value | None:
 def _gating(output: ir.Value) -> ir.Value | None:
     """Of ``clip(x + 3, 0, 6) / 6``, x."""
     gate = _divided(output)
-    return _clipped(gate) if gate is not None and _read_once(gate) else None
+    return _clipped(gate) if gate is not None and read_once(gate) else None
 
 
 def _clipped(gate: ir.Value) -> ir.Value | None:
@@ -75,7 +75,7 @@ def _clipped(gate: ir.Value) -> ir.Value | None:
     value = gate
     while (bounded := _bounded(value)) is not None:
         value, low, high = bounded
-        if not _read_once(value):
+        if not read_once(value):
             return None
         lowest, highest = max(lowest, low), min(highest, high)
     if (lowest, highest) != (0.0, 6.0):
@@ -100,7 +100,7 @@ def _bounded(value: ir.Value) -> tuple[ir.Value, float, float] | None:
 def _limit(node: ir.Node, index: int, name: str, default: float) -> float | None:
     """One side of a Clip, an attribute before opset 11; None where it is known only at a run."""
     if name in node.attributes:
-        return node.attributes[name].as_float()
+        return float(node.attributes[name].as_float())
     if index >= len(node.inputs) or node.inputs[index] is None:
         return default
     found = constant(node.inputs[index])
@@ -143,7 +143,3 @@ def _number(value: ir.Value | None, result: ir.Value) -> float | None:
         return None
     adds_none = found.ndim == 0 or (result.shape is not None and len(result.shape) > found.ndim)
     return float(found.item()) if adds_none else None
-
-
-def _read_once(value: ir.Value) -> bool:
-    return len(value.uses()) == 1 and not value.is_graph_output()

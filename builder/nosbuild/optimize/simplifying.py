@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from nosbuild.errors import Refused
 from nosbuild.export import saving
+from nosbuild.optimize.convolution_factors import fold_into_convolutions
+from nosbuild.optimize.hard_swish import write_hard_swish
 
 _SMALL = 1024
 """Bytes; smaller constants (shapes, axes) are needed to simplify anything."""
@@ -16,6 +18,8 @@ _SMALL = 1024
 
 def simplified(source: Path) -> ir.Model:
     """Constants folded, dead and double code taken out (onnxslim); standard ONNX stays standard.
+
+    What onnxslim leaves is done after it: scales and biases beside convolutions, hard-swish.
 
     Raises:
         Refused: onnxslim cannot take the model, or changes what it takes and gives.
@@ -29,6 +33,8 @@ def simplified(source: Path) -> ir.Model:
     _put_back_weights(model, weights)
     _put_back_weights(slimmer, weights)
     _keep_face(model, slimmer)
+    fold_into_convolutions(slimmer)
+    write_hard_swish(slimmer)
     return slimmer
 
 
