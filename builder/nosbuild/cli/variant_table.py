@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nosbuild.cli.printing import megabytes, table
+from nosbuild.report.units import told_apart
 
 if TYPE_CHECKING:
     from nosbuild.report.build_report import VariantReport
@@ -78,7 +79,9 @@ def _qualities(row: VariantReport) -> list[str]:
             within = finding.bar.partition(" excess")[0]
             shown = f"{'' if finding.holds else 'not '}{within}"
         else:
-            shown = f"{metric} {finding.value:.4g} [dim]({escape(bar.split()[-1])})[/]"
+            mark = bar.split()[-1]
+            value = told_apart(finding.value, float(mark), digits=4)
+            shown = f"{escape(metric)} {value} [dim]({escape(mark)})[/]"
         output = f"{escape(finding.output)}: " if several else ""
         lines.append(output + (shown if finding.holds else f"[red]{shown}[/]"))
     return lines

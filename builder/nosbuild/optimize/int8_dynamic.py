@@ -29,6 +29,8 @@ from nosbuild.optimize.source_graph import (
 from nosbuild.optimize.weighted import weighted_nodes
 
 PRODUCTS = ("MatMul", "Gemm")
+INTEGER = frozenset({"MatMulInteger", "DynamicQuantizeMatMul", "QAttention", "QGemm"})
+"""What ONNX Runtime makes of them."""
 FUSED = frozenset({"Attention"})
 """ONNX Runtime's own operators with weights inside that its quantiser knows."""
 
@@ -65,7 +67,14 @@ def int8_dynamic(
     if items:
         nodes = [node for node in weighted_nodes(model, PRODUCTS) if node.name in set(chosen)]
         set_constants(model, rounded_weights(model, nodes, items, batched))
-    write(_quantised(model, chosen), out)
+    quantised = _quantised(model, chosen)
+    done = sum(node.op_type in INTEGER for node in quantised.graph.node)
+    if done < len(chosen):
+        raise Refused(
+            f"int8 dynamic: ONNX Runtime quantised {done} of {len(chosen)} matrix products",
+            "Publish it in fp32.",
+        )
+    write(quantised, out)
     kept = [name for name in names if name in set(keep)]
     parts = [f"8-bit weights per channel, {len(chosen)} of {len(names)} matrix products"]
     if items:
@@ -105,6 +114,8 @@ def _quantised(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
     types = {node.op_type for node in model.graph.node if node.name in set(names)}
+    if "Gemm" in types:
+        types.add("MatMul")  # which the quantiser makes of it first, under the same name
     before = {row.name for row in model.graph.value_info}
     with quiet():
         quantiser = ONNXQuantizer(

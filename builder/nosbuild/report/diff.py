@@ -109,7 +109,10 @@ def _variant(lock: Lock) -> dict[str, Any]:
 def _errors(before: Lock, after: Lock) -> Iterator[Change]:
     """The worst error by bar; bars of another threshold are the same bar, moved."""
     found = [
-        {(f["output"], f["bar"].split()[0]): f for f in lock.proof.get("findings", ())}
+        {
+            (f["output"], f["bar"].split()[0].partition("(")[0]): f
+            for f in lock.proof.get("findings", ())
+        }
         for lock in (before, after)
     ]
     for key in dict.fromkeys((*found[0], *found[1])):
@@ -225,3 +228,8 @@ def _judged(
     if before is None or after is None or not (before < after or before > after):
         return ""  # NaN is neither
     return "better" if (after > before) == more_is_better else "worse"
+
+
+def _metric(bar: str) -> str:
+    """``cosine`` of ``cosine >= 0.99``, ``allclose`` of ``allclose(atol=0.01) excess <= 0``."""
+    return bar.split()[0].partition("(")[0]

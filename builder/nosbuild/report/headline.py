@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nosbuild.report.units import told_apart
+
 if TYPE_CHECKING:
     from nosbuild.report.build_report import VariantReport
     from nosbuild.verify.proof import Finding
@@ -20,21 +22,23 @@ def headline(
     """``onnx-int8-dynamic is 2.2x faster than fp32 ONNX and 4.1x faster than PyTorch at cosine
     0.9911 (bar 0.99)``.
     """
-    ours = _rate(published)
+    ours = _over_baseline(published)
     if ours is None:
         return f"{published.name} was built, but neither proven nor measured here"
     gains = []
     for other in (baseline, source):
-        theirs = _rate(other) if other is not None else None
+        theirs = _over_baseline(other) if other is not None else None
         if other is not None and theirs is not None and other.name != published.name:
             gains.append(_compared(ours / theirs, _PLAIN.get(other.name, other.name)))
     said = f" is {' and '.join(gains)}" if gains else " is published"
     return f"{published.name}{said}{_quality(published.proof.findings if published.proof else ())}"
 
 
-def _rate(row: VariantReport) -> float | None:
-    chosen = row.speed.chosen if row.speed is not None else None
-    return chosen.items_per_second if chosen is not None else None
+def _over_baseline(row: VariantReport) -> float | None:
+    """Its speed in parts of the baseline's, paired by round."""
+    if row.speed is None or row.speed.chosen is None:
+        return None
+    return row.speed.over_baseline.value if row.speed.over_baseline else 1.0
 
 
 def _compared(gain: float, other: str) -> str:
@@ -57,4 +61,5 @@ def _quality(findings: Sequence[Finding]) -> str:
     if " excess" in first.bar:
         return f", within {first.bar.partition(' excess')[0]}"
     more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
-    return f" at {metric} {first.value:.4g} (bar {bar.split()[-1]}){more}"
+    mark = bar.split()[-1]
+    return f" at {metric} {told_apart(first.value, float(mark), digits=4)} (bar {mark}){more}"

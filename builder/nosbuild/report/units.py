@@ -63,15 +63,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def told_apart(value: float, *marks: float) -> str:
-    """Six significant digits, or as many as it takes not to read like a mark that it is not.
+def told_apart(value: float, *marks: float, digits: int = 6) -> str:
+    """So many significant digits, or as many as it takes not to read like a mark that it is not.
 
     A cosine of 0.98999999 does not keep to 0.99, and must not read as if it did.
     """
     if not math.isfinite(value):
         return _not_finite(value)
-    for digits in range(6, _EXACT):
-        text = f"{value:.{digits}g}"
+    for count in range(digits, _EXACT):
+        text = f"{value:.{count}g}"
         if value in marks or float(text) not in marks:
             return text
     return f"{value:.{_EXACT}g}"

@@ -128,7 +128,7 @@ class Candidates:
         artifact: Artifact | None = None
         try:
             base, artifact = self._make(planned)
-            if artifact.details.get("changed") is False:
+            if artifact.details.get("changed") is False and not planned.runs_on.needs_gpu:
                 return Candidate(planned, "skipped", artifact.how[-1])
             same = self._same_as(planned, artifact)
             if same:

@@ -70,26 +70,28 @@ def rescue_conversion(
     """
     judge = _Judge(spec, references, runs_on)
     chosen = _spread(len(references.items), JUDGED_ITEMS)
-    attempts, found = 0, None
+    attempts, why = 0, ""
     for _ in range(SEARCHES):
         found = _search(conversion, judge, chosen)
         attempts += found.attempts
+        why = found.describe(len(conversion.names))
         if not found.holds:
             break
         made = conversion.final(out, frozenset(found.kept))
         missed = judge.missed(out)
         if not missed:
-            cost = found.describe(len(conversion.names))
             return made.model_copy(
                 update={
-                    "how": f"{made.how}; rescued: {cost}",
+                    "how": f"{made.how}; rescued: {why}",
                     "details": {**made.details, "rescue_attempts": attempts},
                 }
             )
+        why = f"keeping {len(found.kept)} nodes still misses a bar on sample {missed[0]}"
+        if set(missed) <= set(chosen):
+            break  # judged already: what is published rounds otherwise than what was judged
         chosen = sorted({*chosen, *missed})
-    assert found is not None
     (out / MODEL_FILE).unlink(missing_ok=True)
-    raise Refused(f"rescue: {found.describe(len(conversion.names))}", "Publish another precision.")
+    raise Refused(f"rescue: {why}", "Publish another precision.")
 
 
 def _search(conversion: Conversion, judge: _Judge, chosen: Sequence[int]) -> Rescue:

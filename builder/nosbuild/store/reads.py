@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nosbuild.store.folders import steps_folder
 from nosbuild.store.hashing import sha256_of_file
 
 _CODE = (".py", ".so")
+_METADATA = ".dist-info/"
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo")
 
 
@@ -46,7 +48,8 @@ _RECORDER = _Recorder()
 def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
     """Fill the dict with path -> sha256 when the block ends.
 
-    What lies in ``scratch`` was made by the block itself and does not count. Python files count
+    What lies in ``scratch`` was made by the block itself, what lies in the build cache by other
+    steps: neither counts. Python files count
     inside ``folder`` (the model's own code); those of installed packages are covered by their
     versions.
     """
@@ -63,8 +66,8 @@ def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
         for name in sorted(_source_file(path) for path in paths):
             path = Path(name)
             own = path.is_relative_to(folder)
-            outside = path.is_relative_to(scratch) or (
-                not own and (name.endswith(_CODE) or name.startswith(_SYSTEM))
+            outside = any(path.is_relative_to(place) for place in (scratch, steps_folder())) or (
+                not own and (name.endswith(_CODE) or name.startswith(_SYSTEM) or _METADATA in name)
             )
             if not outside and path.is_file():
                 digests[name] = sha256_of_file(path)

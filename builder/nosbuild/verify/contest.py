@@ -28,7 +28,7 @@ NARROW = 0.1
 """Rounds end when the interval of every variant that may be published is narrower than this share
 of its ratio, at the most rounds, or when the time is over.
 """
-MOST_SECONDS = 90.0
+MOST_SECONDS = 40.0
 """After the fewest rounds."""
 COPY = 3
 """Memory of one session, in sizes of its file: the weights, their packed form, and room to work."""
