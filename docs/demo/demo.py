@@ -159,9 +159,10 @@ def main() -> int:
     for name in GALLERY:
         start = time.perf_counter()
         with console.status(f"{name}: export, prove, publish"):
-            nosbuild.build(REPOSITORY / name, repository=REPOSITORY)
+            result = nosbuild.build(REPOSITORY / name, repository=REPOSITORY)
         seconds = time.perf_counter() - start
         console.print(f"[green]✓[/] {name:20} built and proven [dim]{seconds:6.1f} s")
+        console.print(f"  [dim]{result.report.headline}")
 
     failures = 0
     with nosbuild.serve(REPOSITORY) as service, service.client() as client:

@@ -36,6 +36,16 @@ def test_products_are_quantised_per_channel(tmp_path, out):
     assert path.read_bytes() == first
 
 
+def test_a_gemm_is_quantised_and_its_bias_kept(tmp_path, out):
+    source = graphs.convolutions(tmp_path)
+    made = int8_dynamic(source, out)
+    assert made.details["converted"] == 1
+    assert graphs.operators(out / "model.onnx").count("MatMulInteger") == 1
+    assert graphs.operators(out / "model.onnx").count("Gemm") == 0
+    x = graphs.batch(graphs.images())
+    assert 0 < graphs.error(out / "model.onnx", source, x) < 0.03
+
+
 def test_samples_make_the_weights_better(tmp_path, out):
     source = graphs.products(tmp_path)
     mixing = graphs.random(64, 64, seed=5, scale=0.3)

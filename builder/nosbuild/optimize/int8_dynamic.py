@@ -69,14 +69,14 @@ def int8_dynamic(
         set_constants(model, rounded_weights(model, nodes, items, batched))
     quantised = _quantised(model, chosen)
     done = sum(node.op_type in INTEGER for node in quantised.graph.node)
-    if done < len(chosen):
+    if not done:
         raise Refused(
-            f"int8 dynamic: ONNX Runtime quantised {done} of {len(chosen)} matrix products",
+            f"int8 dynamic: ONNX Runtime quantises none of {len(chosen)} matrix products",
             "Publish it in fp32.",
         )
     write(quantised, out)
     kept = [name for name in names if name in set(keep)]
-    parts = [f"8-bit weights per channel, {len(chosen)} of {len(names)} matrix products"]
+    parts = [f"8-bit weights per channel, {done} of {len(names)} matrix products"]
     if items:
         parts.append(f"rounded by {len(items)} samples")
     if kept:
@@ -87,7 +87,7 @@ def int8_dynamic(
             "precision": "int8",
             "format": "dynamic",
             "rounding_samples": len(items),
-            "converted": len(chosen),
+            "converted": done,
             "kept": kept,
         },
     )
@@ -113,9 +113,10 @@ def _quantised(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.quant_utils import QuantizationMode
 
-    types = {node.op_type for node in model.graph.node if node.name in set(names)}
-    if "Gemm" in types:
-        types.add("MatMul")  # which the quantiser makes of it first, under the same name
+    chosen = {node.name: node.op_type for node in model.graph.node if node.name in set(names)}
+    # The quantiser first makes a MatMul and an Add of a Gemm.
+    products = [f"{name}_MatMul" for name, kind in chosen.items() if kind == "Gemm"]
+    types = {*chosen.values(), *(["MatMul"] if products else [])}
     before = {row.name for row in model.graph.value_info}
     with quiet():
         quantiser = ONNXQuantizer(
@@ -127,7 +128,7 @@ def _quantised(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
             QuantType.QInt8,
             QuantType.QUInt8,
             None,
-            list(names),
+            [*names, *products],
             [],
             sorted(types),
             {"MatMulConstBOnly": True},
