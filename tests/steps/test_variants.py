@@ -6,13 +6,11 @@ import pytest
 
 from nosbuild.errors import RequestError
 from nosbuild.export.run import export_onnx
-from nosbuild.plan import RunsOn
 from nosbuild.spec import load_spec
 from nosbuild.steps import build
-from nosbuild.steps.functions import complete, rescue
-from nosbuild.verify.references import collect_references, read_references
-from nosbuild.verify.run import prove
-from nosbuild.verify.runner import open_runner
+from nosbuild.steps.functions import prove, rescue
+from nosbuild.verify.proof import Proof
+from nosbuild.verify.references import collect_references
 
 MODEL = """
 import numpy as np
@@ -85,13 +83,10 @@ def test_fp16_is_rescued_where_a_value_is_too_large(wide, tmp_path):
     kept = made["details"]["kept"]
     assert kept
     assert "kept in fp32" in made["how"] and "rescued: " in made["how"]
-    proof = prove(
-        complete(spec, tensors),
-        open_runner(out, RunsOn()),
-        out,
-        "onnx-fp16",
-        read_references(answers),
-    )
+    half = {"precision": "fp16", "keep": kept, "source": str(export)}
+    (tmp_path / "proof").mkdir()
+    found = prove(spec, tmp_path / "proof", str(out), variant, str(answers), tensors, half)
+    proof = Proof.model_validate(found)
     assert proof.passed, proof.refusal()
 
 

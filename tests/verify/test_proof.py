@@ -6,8 +6,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from nosbuild.errors import InputError, Refused
+from nosbuild.source.load import load_source
 from nosbuild.verify.golden import read_golden
 from nosbuild.verify.proof import Proof
+from nosbuild.verify.references import collect_references, read_references
+from nosbuild.verify.run import prove
 
 IDENTITY = "def forward(self, x):\n    return x * 1"
 
@@ -304,3 +307,25 @@ def test_sizes_that_depend_on_values_cannot_be_batched(torch_model, proven):
     spec = torch_model(body % "int(x.max())", *sizes)
     with pytest.raises(Refused):
         proven(spec, artifact_of=torch_model(body % "2", *sizes, name="other"))
+
+
+def test_a_stand_in_that_misses_a_share_is_not_averaged_away(torch_model, tmp_path):
+    """The artifact is right on all rows, its stand-in on two of three."""
+    more = "samples: 'samples.py:rows'\nquality: {top1_agreement: 0.8}"
+    spec = torch_model(IDENTITY, more=more, samples=ROWS)
+    collect_references(spec, tmp_path / "references")
+    _, known = load_source(spec)
+    references = read_references(tmp_path / "references")
+
+    class Rows:
+        def __init__(self, last):
+            self.factors = np.float32([1, 1, last])
+
+        def run(self, inputs):
+            return {"y": inputs["x"] * self.factors}
+
+    (tmp_path / "artifact").mkdir()
+    for stand_in, passes in ((None, True), (Rows(1), True), (Rows(-1), False)):
+        proof = prove(known, Rows(1), tmp_path / "artifact", "v", references, stand_in)
+        assert proof.passed is passes
+    assert finding(proof, "top1_agreement").value == pytest.approx(2 / 3)

@@ -29,7 +29,8 @@ def headline(
     for other in (baseline, source):
         theirs = _over_baseline(other) if other is not None else None
         if other is not None and theirs is not None and other.name != published.name:
-            gains.append(_compared(ours / theirs, _PLAIN.get(other.name, other.name)))
+            gain = 1.0 if other is baseline and _within_noise(published) else ours / theirs
+            gains.append(_compared(gain, _PLAIN.get(other.name, other.name)))
     said = f" is {' and '.join(gains)}" if gains else " is published"
     return f"{published.name}{said}{_quality(published.proof.findings if published.proof else ())}"
 
@@ -39,6 +40,11 @@ def _over_baseline(row: VariantReport) -> float | None:
     if row.speed is None or row.speed.chosen is None:
         return None
     return row.speed.over_baseline.value if row.speed.over_baseline else 1.0
+
+
+def _within_noise(row: VariantReport) -> bool:
+    over = row.speed.over_baseline if row.speed else None
+    return over is not None and over.low <= 1 <= over.high
 
 
 def _compared(gain: float, other: str) -> str:

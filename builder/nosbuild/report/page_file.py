@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nosbuild.report.page import render
-from nosbuild.repository.layout import PAGE, STAGING_PREFIX
+from nosbuild.repository.layout import PAGE
 from nosbuild.store.host_errors import host_errors
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_page(folder: Path, report: BuildReport, version: int) -> Path:
         return path
     with (
         host_errors(f"{path} could not be written", "Change the rights of that folder."),
-        tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=folder) as staging,
+        tempfile.TemporaryDirectory(prefix=".page-", dir=folder) as staging,
     ):
         written = Path(staging) / PAGE
         written.write_bytes(page)

@@ -139,7 +139,15 @@ def _publish_locked(
     unversioned = model_config(variant, spec, messages, [])
     settings = sha256_of_value(write_text(unversioned))
     interface = interface_digest(unversioned)
-    identity = sha256_of_value([variant.proof.artifact, settings, prefix, origins.spec_digest])
+    identity = sha256_of_value(
+        [
+            variant.proof.artifact,
+            settings,
+            prefix,
+            origins.spec_digest,
+            *([] if variant.proof.passed else ["unproven"]),
+        ]
+    )
     newest = _newest(folder)
     if newest and newest.identity == identity and _intact(folder, newest):
         served = served_versions(spec, alike_versions(folder, interface))

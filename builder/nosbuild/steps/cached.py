@@ -46,6 +46,8 @@ class CachedSteps:
     """Step -> key of its entry."""
     read: dict[str, str] = field(default_factory=dict)
     """Every file that the user's code read -> sha256."""
+    made: dict[str, Entry] = field(default_factory=dict)
+    """Key -> entry, of this build."""
     requests: dict[str, Isolated] = field(default_factory=dict)
     """Step -> what runs it."""
 
@@ -74,6 +76,8 @@ class CachedSteps:
         label = label or step
         parts = key_parts(step, self.spec, self.host, dict(made_from))
         key = sha256_of_value(parts)
+        if key in self.made:  # for another variant of this build
+            return self.made[key]
         last = LastParts(cache_folder() / "last", self.spec.folder, label)
         request = self._request(step, label, arguments)
         self.requests[label] = request
@@ -89,6 +93,7 @@ class CachedSteps:
             with cache_errors():
                 last.keep(parts)
         self.keys[label] = key
+        self.made[key] = found
         self.read |= found.read
         self.done(StepOutcome(label, cached, why, time.monotonic() - started))
         return found
@@ -117,6 +122,7 @@ class CachedSteps:
             arguments=arguments,
             log=logs / f"{self.spec.name}-{label.replace(' ', '-')}.log",
             timeout=self.timeout,
+            spec_sha256=self.spec.text_sha256,
         )
 
     def _make(self, step: str, label: str, key: str, request: Isolated) -> Entry:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nosbuild.errors import HostError, InternalError, NosError, SpecError
+from nosbuild.errors import HostError, InputError, InternalError, NosError, SpecError
 from nosbuild.store.host_errors import host_reason
 
 _PR_SET_PDEATHSIG = 1
@@ -54,6 +54,12 @@ def run_request(request: dict[str, Any]) -> dict[str, Any]:
     module, function = request["function"].split(":")
     step = getattr(importlib.import_module(module), function)
     spec = load_spec(Path(request["spec"]))
+    expected = request.get("spec_sha256")
+    if expected and spec.text_sha256 != expected:
+        raise InputError(
+            f"{spec.file} was changed while it was being built",
+            "Build again; nothing was published.",
+        )
     out = Path(request["out"])
     random.seed(0)
     np.random.seed(0)  # scikit-learn draws from the global generator

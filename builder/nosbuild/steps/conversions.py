@@ -34,27 +34,24 @@ def conversion_of(
     Raises:
         Refused: there is nothing to convert.
     """
-    if optimisation in ("int8-static", "int8-tensorrt"):
-        return _static(source, items, batched, for_tensorrt=optimisation == "int8-tensorrt")
+    if optimisation == "int8-static":
+        return _static(source, items, batched)
     if optimisation == "int8-dynamic":
         return _dynamic(source, items, batched)
-    return _half(optimisation, source)
+    return _fp16(source)
 
 
-def _half(optimisation: str, source: Path) -> Conversion:
-    from nosbuild.optimize.bf16 import bf16
+def _fp16(source: Path) -> Conversion:
     from nosbuild.optimize.candidates import candidates
     from nosbuild.optimize.emulating import emulate
     from nosbuild.optimize.fp16 import fp16
-    from nosbuild.optimize.half import HALVES
-
-    convert: Callable[..., Made] = fp16 if optimisation == "fp16" else bf16
-    names = candidates(source, "fp16" if optimisation == "fp16" else "bf16")
+    from nosbuild.optimize.half import FLOAT16
 
     def rounded(out: Path, keep: frozenset[str]) -> None:
-        emulate(source, out, HALVES[optimisation], keep).replace(out / MODEL_FILE)
+        emulate(source, out, FLOAT16, keep).replace(out / MODEL_FILE)
 
-    return Conversion(names, rounded, partial(_keeping, partial(convert, source)))
+    write = partial(_keeping, partial(fp16, source))
+    return Conversion(candidates(source, "fp16"), rounded, write)
 
 
 def _dynamic(source: Path, items: Sequence[Arrays], batched: bool) -> Conversion:
@@ -68,12 +65,10 @@ def _dynamic(source: Path, items: Sequence[Arrays], batched: bool) -> Conversion
     )
 
 
-def _static(
-    source: Path, items: Sequence[Arrays], batched: bool, *, for_tensorrt: bool
-) -> Conversion:
+def _static(source: Path, items: Sequence[Arrays], batched: bool) -> Conversion:
     from nosbuild.optimize.int8_static import Int8Static
 
-    ready = Int8Static(source, items, batched, for_tensorrt=for_tensorrt)
+    ready = Int8Static(source, items, batched)
 
     def write(out: Path, keep: frozenset[str]) -> Made:
         return ready.write(out, RANGES_TO_RESCUE, keep)

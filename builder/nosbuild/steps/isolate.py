@@ -52,6 +52,8 @@ class Isolated:
     log: Path
     timeout: float
     """Seconds until the child is ended."""
+    spec_sha256: str = ""
+    """Of the spec file that the build has read; the child must find the same."""
 
 
 def run_isolated(step: Isolated) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def _result(step: Isolated) -> dict[str, Any]:
             {
                 "function": step.function,
                 "spec": str(step.spec_file),
+                "spec_sha256": step.spec_sha256,
                 "out": str(step.out),
                 "arguments": step.arguments,
                 "parent": os.getpid(),

@@ -29,13 +29,17 @@ class StepKind:
     """Our code that it runs: folders and files of the package."""
     runs_user_code: bool = False
     """Its result belongs to one model's folder."""
-    measures: bool = False
-    """The processor matters."""
+    machine_matters: bool = False
+    """It measures, or runs what another processor or GPU may compute otherwise."""
 
 
 _SOURCE = ("name", "source", "inputs", "outputs", "dims")
-_OPTIMISATION = StepKind((), ("optimize", "export/portable.py", "export/saving.py"))
-_BACKENDS = "inside_triton"
+_BACKENDS = ("inside_triton", "plan/runs_on.py", "export/saving.py")
+_OPTIMISE = ("optimize", "export/portable.py", "export/saving.py")
+_RESCUING = ("steps/rescuing.py", "steps/conversions.py")
+_ANSWERS = ("verify/references.py", "verify/golden.py")
+_OPTIMISATION = StepKind((), _OPTIMISE)
+_CALIBRATED = StepKind((), (*_OPTIMISE, *_ANSWERS))
 
 STEPS: dict[str, StepKind] = {
     "export": StepKind(_SOURCE, ("spec", "source", "export"), runs_user_code=True),
@@ -46,14 +50,29 @@ STEPS: dict[str, StepKind] = {
     "fuse": _OPTIMISATION,
     "fp16": _OPTIMISATION,
     "bf16": _OPTIMISATION,
-    "smooth": _OPTIMISATION,
-    "int8-dynamic": _OPTIMISATION,
-    "int8-static": _OPTIMISATION,
-    "int8-tensorrt": _OPTIMISATION,
-    "tensorrt": StepKind(("dims",), (*_OPTIMISATION.rooms, _BACKENDS), measures=True),
-    "prove": StepKind(("dims", "quality"), ("spec", "verify", _BACKENDS), runs_user_code=True),
-    "rescue": StepKind(("dims", "quality"), ("spec", "verify", "optimize"), runs_user_code=True),
-    "measure": StepKind(("objective", "instances", "dims"), ("spec", "verify"), measures=True),
+    "smooth": _CALIBRATED,
+    "int8-dynamic": _CALIBRATED,
+    "int8-static": _CALIBRATED,
+    "int8-tensorrt": _CALIBRATED,
+    "tensorrt": StepKind(("dims",), (*_OPTIMISE, *_BACKENDS), machine_matters=True),
+    "prove": StepKind(
+        ("dims", "quality"),
+        ("spec", "verify", "optimize", "source/references.py", *_BACKENDS),
+        runs_user_code=True,
+        machine_matters=True,
+    ),
+    "rescue": StepKind(
+        ("dims", "quality"),
+        ("spec", "verify", "optimize", "source", *_RESCUING, *_BACKENDS),
+        runs_user_code=True,
+        machine_matters=True,
+    ),
+    "measure": StepKind(
+        ("objective", "instances", "dims", "source"),
+        ("spec", "verify", "source", *_BACKENDS),
+        runs_user_code=True,
+        machine_matters=True,
+    ),
 }
 """Every step that is cached."""
 
@@ -85,7 +104,7 @@ def key_parts(
         },
         "made_from": made_from,
     }
-    if kind.measures:
+    if kind.machine_matters:
         parts["host"] = {
             "processors": host.cpus,
             "processor": host.cpu_model,

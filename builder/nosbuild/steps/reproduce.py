@@ -34,6 +34,9 @@ _FOLLOWED = (
 )
 """Variables of the build that decide what a step finds and does."""
 
+_OURS = "-m nosbuild.steps.reproduce "
+"""Stands in our scripts; others are the user's."""
+
 _SCRIPT = """\
 #!/bin/sh
 # Runs the step {step} of {model} alone, as the build ran it:
@@ -99,7 +102,7 @@ def keep_scripts(folder: Path, steps: list[str]) -> None:
     kept = {script_name(step) for step in steps}
     with host_errors(f"{folder} cannot be tidied", "Change the rights of what is in there."):
         for script in folder.glob("*.sh"):
-            if script.name not in kept:
+            if script.name not in kept and _OURS in script.read_text(encoding="utf-8"):
                 script.unlink()
 
 

@@ -80,7 +80,7 @@ def build(
         Refused: the model could not be proven; nothing is published, nothing changed.
         HostError: this machine lacks something.
     """
-    spec = load_spec(model)
+    written = spec = load_spec(model)
     check_settings(spec)
     host = host_facts()
     chosen = target_of(target, spec, host)
@@ -95,7 +95,7 @@ def build(
     with Store(steps_folder()) as store:
         steps = CachedSteps(spec, host, store, fresh, step_timeout, progress or Silent())
         steps.progress.plan(plan)
-        result = _Walk(steps, plan, trust_unproven).run(folder)
+        result = _Walk(steps, written, plan, trust_unproven).run(folder)
     trim(store.root, limit)
     return result
 
@@ -137,8 +137,16 @@ def _speed(contest: Contest, name: str) -> float:
 class _Walk:
     """One build through its steps."""
 
-    def __init__(self, steps: CachedSteps, plan: BuildPlan, trust_unproven: str | None) -> None:
+    def __init__(
+        self,
+        steps: CachedSteps,
+        written: ModelSpec,
+        plan: BuildPlan,
+        trust_unproven: str | None,
+    ) -> None:
         self.steps = steps
+        self.written = written
+        """The spec without what the command line says otherwise."""
         self.plan = plan
         self.spec = steps.spec
         self.host: HostFacts = steps.host
@@ -205,7 +213,11 @@ class _Walk:
             "measure",
             {
                 "the variants": {
-                    candidate.planned.name: [made.digest, candidate.verdict]
+                    candidate.planned.name: [
+                        made.digest,
+                        candidate.verdict,
+                        described(candidate.planned),
+                    ]
                     for candidate, made in able
                 },
                 "the samples": references.digest,
@@ -281,7 +293,7 @@ class _Walk:
         repository: Path,
     ) -> BuildResult:
         steps = self.steps
-        written = load_spec(self.spec.file)  # without what the command line says otherwise
+        written = self.written
         origins = Origins(
             spec_digest=spec_digest(written),
             steps=steps.keys,

@@ -111,6 +111,13 @@ class Comparison:
             self._keep(output, bar, value, batch, sample)
         self._shares.clear()
 
+    def join(self, other: Comparison) -> None:
+        """Take over what another runner did worse; shares are counted for each runner alone."""
+        self._settle_shares()
+        other._settle_shares()
+        for (output, bar), (value, batch, sample) in other._worst.items():
+            self._keep(output, bar, value, batch, sample)
+
     def findings(self, noise: Comparison | None = None) -> tuple[Finding, ...]:
         """The worst of every bar; ``noise`` holds the source compared with itself."""
         self._settle_shares()

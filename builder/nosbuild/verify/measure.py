@@ -31,7 +31,9 @@ class Throughput(BaseModel):
 
 
 class Ratio(BaseModel):
-    """Throughput of a variant over that of another, from paired turns of one run."""
+    """Speed of a variant over that of another, from paired turns of one run: throughput, or the
+    inverse of latency where the objective is that.
+    """
 
     model_config = ConfigDict(frozen=True)
     value: float
@@ -57,7 +59,7 @@ class Measurement(BaseModel):
     """The placement chosen: one of ``throughputs``."""
     why: str
     over_baseline: Ratio | None = None
-    """Best throughput over that of onnx-fp32, measured in turns with it; None for itself."""
+    """Its speed over that of onnx-fp32, measured in turns with it; None for itself."""
 
     @property
     def chosen(self) -> Throughput | None:

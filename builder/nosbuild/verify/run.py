@@ -62,9 +62,11 @@ def prove(
     outputs = _declared(spec)
     batched = bool(spec.is_batched)
     comparison = Comparison(spec, outputs)
-    for one in (runner, stand_in):
-        if one is not None:
-            compare(comparison, one, references, batch_sizes(spec), batched)
+    compare(comparison, runner, references, batch_sizes(spec), batched)
+    if stand_in is not None:
+        rounded = Comparison(spec, outputs)
+        compare(rounded, stand_in, references, batch_sizes(spec), batched)
+        comparison.join(rounded)
     noise, interact = _source_itself(spec, outputs, references, batched)
     reasons = [*references.reasons, *interact, *_random(runner, references, batched)]
     return Proof(

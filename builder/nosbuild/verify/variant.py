@@ -1,7 +1,7 @@
 """A Proof and the files it speaks of go in; a VerifiedVariant comes out, or a refusal.
 
 The repository room publishes nothing else, and nothing else makes one: an unproven model cannot
-be published.
+be published, unless its user vouches for it by name (``trusted``), which the lock then says.
 """
 
 from __future__ import annotations
