@@ -103,6 +103,8 @@ def _text(change: Change, value: Any) -> str:
         return byte_size(value)
     if change.section == "speed":
         return significant(value)
+    if isinstance(value, list):
+        return f"{len(value)}: {', '.join(map(str, value[:3]))}{' ...' if len(value) > 3 else ''}"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

@@ -61,6 +61,9 @@ def sentences(result: BuildResult) -> list[str]:
         f"[green]{done} version {result.version}[/]"
     ]
     for row in result.variants:
+        _, rescued, cost = row.how.partition("rescued: ")
+        if rescued and row.verdict in ("published", "proven"):
+            lines.append(f"  rescued {escape(row.name)}: {escape(cost)}")
         if row.verdict in ("refused", "unproven"):
             colour = _COLOURS[row.verdict]
             reason = "\n    ".join(escape(line) for line in row.reason.splitlines())
@@ -115,7 +118,13 @@ def _placement(row: VariantReport) -> str:
 
 def _notes(result: BuildResult) -> list[str]:
     name = escape(result.name)
-    notes = [
+    notes = []
+    if result.replaced and result.replaced not in {row.name for row in result.variants}:
+        notes.append(
+            f"[yellow]{name}[/]: before, {escape(result.replaced)} was served, which this build "
+            "did not try; name its precision in the model.yaml to keep it"
+        )
+    notes += [
         f"[yellow]{name}[/]: the bar of {escape(finding.output)} "
         f"({escape(finding.bar)}) is tighter than the model's own rounding "
         f"noise ({finding.noise:.3g})"

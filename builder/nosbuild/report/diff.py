@@ -98,7 +98,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for name, part in value.items():
             yield from _flat(part, f"{key}.{name}" if key else name)
-    else:
+    elif key:
         yield key, value
 
 

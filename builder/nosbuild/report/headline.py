@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nosbuild.verify.proof import Finding
 
 _PLAIN = {"onnx-fp32": "fp32 ONNX", "pytorch-eager": "PyTorch", "scikit-learn": "scikit-learn"}
+WIDE = 0.3
+"""An interval this wide, in parts of its ratio, makes a factor a rough one."""
 NO_DIFFERENCE = 0.05
 """A gain below this is none."""
 
@@ -30,7 +32,8 @@ def headline(
         theirs = _over_baseline(other) if other is not None else None
         if other is not None and theirs is not None and other.name != published.name:
             gain = 1.0 if other is baseline and _within_noise(published) else ours / theirs
-            gains.append(_compared(gain, _PLAIN.get(other.name, other.name)))
+            about = "about " if _is_wide(other) else ""
+            gains.append(about + _compared(gain, _PLAIN.get(other.name, other.name)))
     said = f" is {' and '.join(gains)}" if gains else " is published"
     return f"{published.name}{said}{_quality(published.proof.findings if published.proof else ())}"
 
@@ -40,6 +43,12 @@ def _over_baseline(row: VariantReport) -> float | None:
     if row.speed is None or row.speed.chosen is None:
         return None
     return row.speed.over_baseline.value if row.speed.over_baseline else 1.0
+
+
+def _is_wide(row: VariantReport) -> bool:
+    """Whether its own speed was measured too roughly to quote a factor of it."""
+    over = row.speed.over_baseline if row.speed else None
+    return over is not None and over.high - over.low > WIDE * over.value
 
 
 def _within_noise(row: VariantReport) -> bool:
@@ -66,6 +75,10 @@ def _quality(findings: Sequence[Finding]) -> str:
     metric, _, bar = first.bar.partition(" ")
     if " excess" in first.bar:
         return f", within {first.bar.partition(' excess')[0]}"
-    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    more = (
+        f", and {len(findings) - 1} more bar{'s' * (len(findings) > 2)} kept"
+        if len(findings) > 1
+        else ""
+    )
     mark = bar.split()[-1]
     return f" at {metric} {told_apart(first.value, float(mark), digits=4)} (bar {mark}){more}"

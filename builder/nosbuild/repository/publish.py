@@ -81,6 +81,8 @@ class Publication:
     """False where the newest version already was this one."""
     why: str
     """What was written, or that nothing had changed."""
+    replaced: str = ""
+    """Variant of the newest version before it; empty where there was none."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -186,7 +188,13 @@ def _publish_locked(
         "Change the rights of what is in there.",
     ):
         _prune(folder, served, files)
-    return Publication(folder.path, version, is_new=True, why="published")
+    return Publication(
+        folder.path,
+        version,
+        is_new=True,
+        why="published",
+        replaced=newest.variant if newest else "",
+    )
 
 
 def _write(

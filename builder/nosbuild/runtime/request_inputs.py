@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -115,6 +116,14 @@ def random_inputs_for(info: ModelInfo, repository: Path | None, batch: int) -> A
     spec = _spec(repository, info.name)
     declared = {tensor.name: tensor for tensor in (spec.input_tensors or ())} if spec else {}
     tensors = [declared.get(row.name) or _tensor_spec(row, info) for row in info.inputs]
+    if info.max_batch_size:  # Triton has no tensors without axes: one number an item is [batch, 1]
+        axes = {row.name: len(row.shape) for row in info.inputs}
+        tensors = [
+            replace(tensor, shape=(*tensor.shape, 1))
+            if len(tensor.shape) == 1 and axes[tensor.name] == 2
+            else tensor
+            for tensor in tensors
+        ]
     sizes = {axis: 8 for tensor in tensors for axis in tensor.axes.values()}
     if spec:
         sizes |= {axis: spec.dim_range(axis).typical for axis in sizes if axis in spec.dims}

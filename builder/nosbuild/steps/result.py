@@ -34,6 +34,8 @@ class BuildResult:
     is_new: bool
     """False where nothing had changed and the published version stands."""
     artifact_bytes: int
+    replaced: str
+    """Name of the variant that the version before it serves; empty where it is the first."""
     proof: Proof
     measurement: Measurement
     """Without figures for an engine that nothing here can run."""

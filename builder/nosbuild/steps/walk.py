@@ -317,6 +317,7 @@ class _Walk:
             folder=published.folder,
             version=published.version,
             is_new=published.is_new,
+            replaced=published.replaced,
             artifact_bytes=chosen.artifact.bytes if chosen.artifact else 0,
             proof=variant.proof,
             measurement=variant.measurement,

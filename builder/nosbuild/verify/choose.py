@@ -41,10 +41,15 @@ def choose_placement(
     close = [row for row in allowed if row.items_per_second >= best * (1 - WITHIN_NOISE)]
     overlapping = [row for row in close if row.instances >= OVERLAP]
     chosen = min(overlapping or close, key=lambda row: row.instances)
-    return chosen, (
-        f"{chosen.items_per_second:.0f} items/s with {chosen.instances} x {chosen.threads} "
-        f"threads, best of {len(rows)} placements at batch {chosen.batch} (within noise)"
+    said = (
+        f"{chosen.items_per_second:.0f} items/s with {chosen.instances} x {chosen.threads} threads "
+        f"at batch {chosen.batch}"
     )
+    if len(rows) == 1:
+        return chosen, said
+    if len(close) > 1:
+        return chosen, f"{said}; of {len(close)} placements alike within the noise"
+    return chosen, f"{said}; best of {len(rows)} placements"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
