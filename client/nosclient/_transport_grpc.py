@@ -34,6 +34,8 @@ _CHANNEL = [
 
 
 def _arguments(call: Call) -> dict[str, Any]:
+    if call.timeout is not None and call.timeout <= 0:
+        raise TimeoutError("the deadline has passed")  # gRPC might still be answered in time
     arguments = call_arguments(call, triton)
     arguments["client_timeout"] = call.timeout
     if call.method in _JSON:
@@ -52,7 +54,7 @@ class GrpcTransport:
         """The server's answer; raises a NosClientError."""
         try:
             answer = getattr(self._client, call.method)(**_arguments(call))
-        except InferenceServerException as error:
+        except (InferenceServerException, TimeoutError) as error:
             raise translate(error, call, self._url) from error
         return read_outputs(answer) if call.method == "infer" else answer
 
@@ -74,7 +76,7 @@ class AsyncGrpcTransport:
         """The server's answer; raises a NosClientError."""
         try:
             answer = await getattr(self._client, call.method)(**_arguments(call))
-        except InferenceServerException as error:
+        except (InferenceServerException, TimeoutError) as error:
             raise translate(error, call, self._url) from error
         return read_outputs(answer) if call.method == "infer" else answer
 
