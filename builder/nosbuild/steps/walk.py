@@ -11,9 +11,8 @@ from nosbuild.errors import HostError, Refused, RequestError
 from nosbuild.plan import BuildPlan, host_facts, plan_build, target_of
 from nosbuild.plan.host import version_of
 from nosbuild.report.build_report import BuildReport
-from nosbuild.report.page_file import write_page
 from nosbuild.repository.config import check_settings
-from nosbuild.repository.layout import REPRODUCE
+from nosbuild.repository.layout import PAGE, REPRODUCE
 from nosbuild.repository.lock import spec_content, spec_digest
 from nosbuild.repository.publish import Origins, publish
 from nosbuild.spec import load_spec
@@ -305,7 +304,11 @@ class _Walk:
         started = time.monotonic()
         text = report.model_dump_json(indent=1)
         published = publish(variant, complete, repository, origins, text)
-        write_page(published.folder, report, published.version)
+        as_it_was = published.is_unchanged and all(one.cached for one in steps.outcomes)
+        if not (as_it_was and (published.folder / PAGE).is_file()):
+            from nosbuild.report.page_file import write_page  # a template engine
+
+            write_page(published.folder, report, published.version)
         steps.write_scripts(published.folder / REPRODUCE)
         steps.done(
             StepOutcome(
