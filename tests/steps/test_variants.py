@@ -86,7 +86,7 @@ def test_fp16_is_rescued_where_a_value_is_too_large(wide, tmp_path):
     kept = made["details"]["kept"]
     assert kept
     assert "kept in fp32" in made["how"] and "rescued: " in made["how"]
-    half = {"precision": "fp16", "keep": kept, "source": str(export)}
+    half = {"keep": kept, "source": str(export)}
     (tmp_path / "proof").mkdir()
     found = prove(spec, tmp_path / "proof", str(out), variant, str(answers), tensors, half)
     proof = Proof.model_validate(found)

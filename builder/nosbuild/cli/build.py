@@ -119,11 +119,9 @@ def _proven_again(done: list[BuildResult]) -> list[ServedProof]:
     """The golden samples of what was published, through a server of each repository."""
     from nosbuild.cli.served_proofs import proofs_of
 
-    names: dict[Path, list[str] | None] = {}
+    names: dict[Path, list[str]] = {}
     for result in done:
-        found = names.setdefault(result.folder.parent, [])
-        if found is not None:
-            found.append(result.name)
+        names.setdefault(result.folder.parent, []).append(result.name)
     return proofs_of(names)
 
 

@@ -58,8 +58,6 @@ BFLOAT16 = HalfType(
     (2.0 - 2.0**-7) * 2.0**127,
     2.0**-133,
 )
-HALVES = {"fp16": FLOAT16, "bf16": BFLOAT16}
-"""By precision."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from nosbuild.errors import Refused
+from nosbuild.export.saving import MODEL_FILE
 from nosbuild.optimize.calibration import METHODS, Method, observe, value_range
 from nosbuild.optimize.closeness import answers, distance
 from nosbuild.optimize.equalising import equalised_weights
@@ -135,7 +136,7 @@ class Int8Static:
         errors: dict[str, float] = {}
         for method in METHODS:
             self.write(out, method, keep)
-            found = answers(read(out / "model.onnx"), items, self.batched)
+            found = answers(read(out / MODEL_FILE), items, self.batched)
             errors[method] = max(map(distance, found, wanted))
         best = min(METHODS, key=lambda method: errors[method])
         return best, errors

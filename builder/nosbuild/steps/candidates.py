@@ -17,8 +17,6 @@ from nosbuild.store.hashing import sha256_of_value
 from nosbuild.store.store import Entry
 from nosbuild.verify.proof import Proof
 
-HALF = ("fp16", "bf16")
-
 
 @dataclass(frozen=True)
 class Artifact:
@@ -67,7 +65,13 @@ class Candidate:
 
 
 def artifact_of(entry: Entry, made_before: tuple[str, ...] = ()) -> Artifact:
-    """The artifact that a step wrote."""
+    """The artifact that a step wrote.
+
+    Raises:
+        Refused: the step answered that it cannot be made.
+    """
+    if "refused" in entry.result:
+        raise Refused(entry.result["refused"])
     files = {name: digest for name, digest in entry.files.items() if name.startswith("model.")}
     how = entry.result.get("how", "")
     return Artifact(
@@ -153,8 +157,6 @@ class Candidates:
             entry = self.steps.run(
                 step, made_from, arguments, label="-".join(planned.recipe[:count])
             )
-            if "refused" in entry.result:
-                raise Refused(entry.result["refused"])
             artifact = artifact_of(entry, base.how)
         return base, artifact
 
@@ -187,8 +189,8 @@ class Candidates:
         self, planned: PlannedVariant, base: Artifact, artifact: Artifact, note: str = ""
     ) -> Proof:
         half: dict[str, Any] = {}
-        if planned.precision in HALF and planned.recipe[-1] == planned.precision:
-            half = {"precision": planned.precision, "keep": artifact.details.get("kept", [])}
+        if planned.recipe[-1:] == ("fp16",):
+            half = {"keep": artifact.details.get("kept", [])}
         label = f"prove {planned.name} {note}".strip()
         proven = self.steps.run(
             "prove",
@@ -238,8 +240,6 @@ class Candidates:
             },
             label=f"rescue {planned.name}",
         )
-        if "refused" in entry.result:
-            raise Refused(entry.result["refused"])
         artifact = artifact_of(entry, base.how)
         proof = self._prove(planned, base, artifact, "rescued")
         if not proof.passed:

@@ -31,11 +31,9 @@ def export(spec: ModelSpec, out: Path) -> dict[str, Any]:
 
 def references(spec: ModelSpec, out: Path) -> dict[str, Any]:
     """The source's answers to every sample."""
-    from nosbuild.verify.references import collect_references, read_references
+    from nosbuild.verify.references import collect_references
 
-    collect_references(spec, out)
-    found = read_references(out)
-    return {"samples": len(found.items), "real": found.real, "reasons": list(found.reasons)}
+    return collect_references(spec, out)
 
 
 def slim(spec: ModelSpec, out: Path, artifact: str) -> dict[str, Any]:
@@ -159,7 +157,7 @@ def prove(
     tensors: dict[str, Any],
     half: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The Proof; ``half`` tells how a 16-bit artifact was made, to be rounded as a GPU would."""
+    """The Proof; ``half`` tells how an fp16 artifact was made, to be rounded as a GPU would."""
     from nosbuild.verify.references import read_references
     from nosbuild.verify.run import prove as prove_variant
     from nosbuild.verify.runner import open_runner
@@ -248,11 +246,11 @@ def _items(spec: ModelSpec, references: str, tensors: dict[str, Any]) -> tuple[l
 def _rounding(half: dict[str, Any], out: Path) -> Runner:
     """ONNX Runtime computes 16 bits in 32 on a CPU: nothing overflows there. This rounds."""
     from nosbuild.optimize.emulating import emulate
-    from nosbuild.optimize.half import HALVES
+    from nosbuild.optimize.half import FLOAT16
     from nosbuild.verify.runners import OnnxRuntimeRunner
 
     source = Path(half["source"]) / MODEL_FILE
-    return OnnxRuntimeRunner(emulate(source, out, HALVES[half["precision"]], half["keep"]))
+    return OnnxRuntimeRunner(emulate(source, out, FLOAT16, half["keep"]))
 
 
 def _contestant(row: dict[str, Any], placements: tuple[Any, ...]) -> Contestant:

@@ -23,7 +23,7 @@ def rows_of(
     found: Sequence[Candidate],
     contest: Contest,
     chosen: Candidate,
-    source: str | None,
+    source: str,
 ) -> tuple[VariantReport, ...]:
     """One row a variant: the source, those that were made, those that were not tried."""
     rows = [_original(source, contest)] if source else []

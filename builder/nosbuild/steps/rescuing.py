@@ -20,7 +20,7 @@ from nosbuild.optimize.made import Made
 from nosbuild.optimize.rescue import Budget, Rescue, Score, rescue
 from nosbuild.plan import RunsOn
 from nosbuild.verify.compare import Comparison
-from nosbuild.verify.references import References
+from nosbuild.verify.references import References, spread
 from nosbuild.verify.run import alone
 from nosbuild.verify.runner import open_runner
 
@@ -69,7 +69,7 @@ def rescue_conversion(
         Refused: no set of nodes keeps to the bars.
     """
     judge = _Judge(spec, references, runs_on)
-    chosen = _spread(len(references.items), JUDGED_ITEMS)
+    chosen = spread(len(references.items), JUDGED_ITEMS)
     attempts, why = 0, ""
     for _ in range(SEARCHES):
         found = _search(conversion, judge, chosen)
@@ -145,8 +145,3 @@ def _error(found: np.ndarray, wanted: np.ndarray) -> float:
     exact = wanted.astype(np.float64)
     difference = np.square(found.astype(np.float64) - exact).sum()
     return float(difference / max(np.square(exact).sum(), np.finfo(np.float64).tiny))
-
-
-def _spread(items: int, count: int) -> list[int]:
-    """Indices spread evenly."""
-    return sorted({round(index) for index in np.linspace(0, items - 1, min(count, items))})

@@ -26,7 +26,7 @@ from nosbuild.steps.reporting import report_of, rows_of
 from nosbuild.steps.result import BuildResult, StepOutcome
 from nosbuild.store.folders import steps_folder
 from nosbuild.store.limit import cache_limit
-from nosbuild.store.store import Entry, Store
+from nosbuild.store.store import Store
 from nosbuild.store.trim import trim
 from nosbuild.verify.choose import WITHIN_NOISE
 from nosbuild.verify.contest import Contest
@@ -149,6 +149,8 @@ class _Walk:
         self.plan = plan
         self.spec = steps.spec
         self.host: HostFacts = steps.host
+        self.source = SOURCES.get(self.spec.source.kind, "")
+        """Name of the original among the variants; empty where it is one of them."""
         self.trust_unproven = trust_unproven
 
     def run(self, repository: Path) -> BuildResult:
@@ -171,12 +173,12 @@ class _Walk:
         for planned in self.plan.variants:
             candidate = candidates.add(planned)
             self._check_baseline(candidate)
-        contest = self._measure(candidates, references)
+        contest = self._measure(candidates)
         if self._rescue(candidates, contest):
-            contest = self._measure(candidates, references)
+            contest = self._measure(candidates)
         chosen = self._chosen(candidates.found, contest)
-        variant = self._sealed(chosen, contest, references, complete)
-        rows = rows_of(self.plan, candidates.found, contest, chosen, SOURCES.get(spec.source.kind))
+        variant = self._sealed(chosen, contest, candidates)
+        rows = rows_of(self.plan, candidates.found, contest, chosen, self.source)
         report = report_of(complete, self.plan, self.host, rows, references.result)
         return self._publish(variant, chosen, report, complete, repository)
 
@@ -200,14 +202,14 @@ class _Walk:
         ]
         return any(rescued)
 
-    def _measure(self, candidates: Candidates, references: Entry) -> Contest:
+    def _measure(self, candidates: Candidates) -> Contest:
+        references = candidates.references
         able = [
             (candidate, candidate.artifact)
             for candidate in candidates.found
             if candidate.artifact and (candidate.verdict == "proven" or candidate.missed_a_bar)
         ]
         placements = [[p.instances, p.threads] for p in self.plan.placements]
-        source = SOURCES.get(self.spec.source.kind, "")
         measured = self.steps.run(
             "measure",
             {
@@ -221,7 +223,7 @@ class _Walk:
                 },
                 "the samples": references.digest,
                 "placements": placements,
-                "the original": source,
+                "the original": self.source,
             },
             {
                 "variants": [
@@ -232,7 +234,7 @@ class _Walk:
                     }
                     for candidate, made in able
                 ],
-                "source": source,
+                "source": self.source,
                 "golden": str(references.folder / "golden"),
                 "tensors": candidates.tensors,
                 "placements": placements,
@@ -254,12 +256,13 @@ class _Walk:
         )
 
     def _sealed(
-        self, chosen: Candidate, contest: Contest, references: Entry, complete: ModelSpec
+        self, chosen: Candidate, contest: Contest, candidates: Candidates
     ) -> VerifiedVariant:
+        complete = candidates.complete
         artifact = chosen.artifact
         assert artifact is not None
         inputs, outputs = complete.input_tensors or (), complete.output_tensors or ()
-        golden = references.folder / "golden"
+        golden = candidates.references.folder / "golden"
         if chosen.proof is None:
             return trusted(
                 chosen.planned.name,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import psutil
@@ -131,9 +130,7 @@ def affordable(contestants: Sequence[Contestant]) -> list[Contestant]:
     for one in contestants:
         smallest, *more = sorted(one.placements, key=lambda placement: placement.instances)
         fitting = [p for p in more if 2 * COPY * one.size * p.instances <= free]
-        found.append(
-            Contestant(one.name, one.open, one.size, (smallest, *fitting), one.may_be_published)
-        )
+        found.append(replace(one, placements=(smallest, *fitting)))
     return found
 
 
@@ -158,15 +155,14 @@ class _Entrant:
     def latency_turn(self, size: int) -> None:
         """One session with all threads."""
         threads = max(p.instances * p.threads for p in self.contestant.placements)
-        with self._sessions(Placement(1, threads)) as (runner,):
-            self.latencies.turn(runner, size)
+        (runner,) = self._sessions(Placement(1, threads))
+        self.latencies.turn(runner, size)
 
     def busy_turn(self, position: int) -> None:
         """All sessions of one placement; nothing where there is no such."""
         if position < len(self.busy):
             busy = self.busy[position]
-            with self._sessions(busy.placement) as runners:
-                busy.turn(runners)
+            busy.turn(self._sessions(busy.placement))
 
     def speeds(self, goal: Goal) -> list[float]:
         """What the goal counts, by round; more is better: items per second of the placement
@@ -195,8 +191,7 @@ class _Entrant:
         row, why = choose_placement(rows, goal.objective, goal.p99_ms)
         return self.busy[rows.index(row)], why
 
-    @contextmanager
-    def _sessions(self, placement: Placement) -> Iterator[list[Runner]]:
+    def _sessions(self, placement: Placement) -> list[Runner]:
         """Warm sessions: kept from turn to turn where memory allows, otherwise opened anew."""
         runners = self._open.get(placement)
         if runners is None:
@@ -209,7 +204,7 @@ class _Entrant:
                     runner.run(arrays)  # the first run of a shape allocates
         if self.keep:
             self._open[placement] = runners
-        yield runners
+        return runners
 
 
 def _settled(entrants: Sequence[_Entrant], goal: Goal) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,8 +63,11 @@ class References:
         return [item.inputs for item in self.items]
 
 
-def collect_references(spec: ModelSpec, out: Path) -> None:
+def collect_references(spec: ModelSpec, out: Path) -> dict[str, Any]:
     """Run the source on every sample of the spec; write ``out``.
+
+    Returns:
+        ``samples``, how many; ``real``, whether the user's; ``reasons`` against the source itself.
 
     Raises:
         SampleError, SourceError: the samples or the source do not fit the spec.
@@ -75,7 +78,7 @@ def collect_references(spec: ModelSpec, out: Path) -> None:
     batched = is_batched((*source.inputs, *source.outputs))
     answers = [_run(source, samples, index, batched) for index in range(len(samples.items))]
     write_golden(out / _ITEMS, samples.items, answers)
-    chosen = golden_choice(len(samples.items))
+    chosen = spread(len(samples.items), GOLDEN_ITEMS)
     write_golden(
         out / GOLDEN,
         [samples.items[index] for index in chosen],
@@ -89,8 +92,9 @@ def collect_references(spec: ModelSpec, out: Path) -> None:
         write_golden(out / _TOGETHER / str(size), [batch.inputs], [together])
     reasons = _not_finite(answers, source.outputs)
     reasons += _hidden_state(source, samples, batched, answers)
-    facts = {"real": samples.real, "reasons": reasons}
+    facts = {"samples": len(samples.items), "real": samples.real, "reasons": reasons}
     (out / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
 def read_references(folder: Path) -> References:
@@ -115,10 +119,9 @@ def batch_sizes(spec: ModelSpec) -> tuple[int, ...]:
     return tuple(sorted({1, span.typical, span.max}))
 
 
-def golden_choice(items: int) -> list[int]:
-    """Indices spread evenly over the items."""
-    count = min(GOLDEN_ITEMS, items)
-    return sorted({round(index) for index in np.linspace(0, items - 1, count)})
+def spread(items: int, most: int) -> list[int]:
+    """Indices spread evenly over the items, at most so many."""
+    return sorted({round(index) for index in np.linspace(0, items - 1, min(most, items))})
 
 
 def stack(answers: list[Arrays], batch: Batch) -> Arrays:
