@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from nosbuild.environments.made_once import USED, made_once
 from nosbuild.errors import HostError
 from nosbuild.runtime import made_once as made_once_module
-from nosbuild.runtime.made_once import USED, made_once
 from nosbuild.store.in_use import unused
 
 
@@ -59,7 +59,7 @@ KILLED = """
 import sys, os, signal
 from pathlib import Path
 from nosbuild.runtime import made_once as made_once_module
-from nosbuild.runtime.made_once import USED, made_once
+from nosbuild.environments.made_once import USED, made_once
 from nosbuild.store.in_use import unused
 
 def make(folder):

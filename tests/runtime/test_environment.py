@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from nosbuild.environments.interpreters import SUPPORTED, find_interpreter
+from nosbuild.environments.packages import install
 from nosbuild.errors import HostError
 from nosbuild.runtime import server_environment
-from nosbuild.runtime.interpreters import SUPPORTED, find_interpreter
-from nosbuild.runtime.packages import install
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_no_interpreter_is_an_error_that_lists_what_was_tried(monkeypatch, tmp_p
     facts = '{"executable": "x", "version": [3, 13, 0], "folders": ["/nowhere"]}'
     fake.write_text(f"#!/bin/sh\necho '{facts}'\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("nosbuild.runtime.interpreters._places", lambda: iter([fake]))
+    monkeypatch.setattr("nosbuild.environments.interpreters._places", lambda: iter([fake]))
     with pytest.raises(HostError, match=r"python3\.13: is 3\.13; numpy 1\.26") as caught:
         find_interpreter()
     assert "apt install" in caught.value.remedy

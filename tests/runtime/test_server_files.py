@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from nosbuild.environments.interpreters import find_interpreter
+from nosbuild.environments.made_once import USED, made_once
 from nosbuild.runtime.environment import backends_folder, server_folder
-from nosbuild.runtime.interpreters import find_interpreter
-from nosbuild.runtime.made_once import USED, made_once
 from nosbuild.runtime.server_files import prune_server_files, server_files
 
 DAY = 86400

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nosbuild.environments.interpreters import find_interpreter
 from nosbuild.errors import HostError
 from nosbuild.plan.host import version_of
 from nosbuild.runtime.environment import server_folder
-from nosbuild.runtime.interpreters import find_interpreter
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 
 _SHM_BYTES = 256 * 1024 * 1024

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nosbuild.environments.interpreters import Interpreter, find_interpreter
+from nosbuild.environments.made_once import made_once
+from nosbuild.environments.packages import install, make_venv
 from nosbuild.runtime.gpu_needs import GpuNeeds
-from nosbuild.runtime.interpreters import Interpreter, find_interpreter
-from nosbuild.runtime.made_once import made_once
-from nosbuild.runtime.packages import install, make_venv
 from nosbuild.store.folders import cache_folder
 
 TRITON_WHEEL = "nvidia-pytriton==0.7.0"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nosbuild.environments.interpreters import find_interpreter
+from nosbuild.environments.made_once import USED
 from nosbuild.errors import HostError
 from nosbuild.runtime.environment import backends_folder, server_folder
-from nosbuild.runtime.interpreters import find_interpreter
-from nosbuild.runtime.made_once import USED
 from nosbuild.runtime.service_record import running_services
 from nosbuild.store.contents import size_of
 from nosbuild.store.folders import cache_folder
