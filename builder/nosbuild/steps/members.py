@@ -1,0 +1,111 @@
+"""A spec that calls other models, and a repository, go in; those models, ready to run, come out.
+
+A pipeline calls the models of its steps, a Python class those that ``models:`` names. Triton
+serves them from the same repository; a build runs what is published of them, in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nosbuild.errors import SpecError
+from nosbuild.repository.layout import ModelFolder, model_folders
+from nosbuild.repository.member import Member, read_member
+from nosbuild.spec.problems import did_you_mean
+from nosbuild.verify.runner import Runner, open_runner
+
+if TYPE_CHECKING:
+    from nosbuild.spec import ModelSpec
+    from nosbuild.spec.yaml_source import KeyPath
+
+__all__ = ["Member", "called_models", "members_of", "open_member"]
+
+
+def called_models(spec: ModelSpec) -> dict[str, KeyPath]:
+    """Name of every model that the spec calls -> where its model.yaml first says so."""
+    if spec.source.kind == "pipeline":
+        steps = enumerate(spec.source.steps)
+        placed: list[tuple[str, KeyPath]] = [
+            (step.model, ("source", "pipeline", position, "model")) for position, step in steps
+        ]
+    else:
+        placed = [(name, ("models", position)) for position, name in enumerate(spec.models)]
+    calls: dict[str, KeyPath] = {}
+    for name, key in placed:
+        calls.setdefault(name, key)
+    return calls
+
+
+def members_of(spec: ModelSpec, repository: Path) -> dict[str, Member]:
+    """The models that the spec calls, by name, in the order it names them.
+
+    Args:
+        spec: a pipeline, or a Python class with ``models:``.
+        repository: Triton's model repository, where they are built.
+
+    Raises:
+        SpecError: some are not there, or not built; every one of them, with its line.
+        RepositoryError: one that is there cannot be read, or no build made it.
+    """
+    found: dict[str, Member] = {}
+    missing: list[SpecError] = []
+    for name, key in called_models(spec).items():
+        folder = ModelFolder(repository / name)
+        if folder.is_built:
+            found[name] = read_member(folder)
+        else:
+            missing.append(_missing(spec, repository, name, key))
+    if missing:
+        raise SpecError(spec.file, [problem for error in missing for problem in error.problems])
+    return found
+
+
+def open_member(member: Member) -> Runner:
+    """What runs a member here as Triton would; arrays have the batch axis where it is batched.
+
+    Raises:
+        HostError: this machine cannot run it.
+        Refused: it would run on something else than in Triton.
+    """
+    return open_runner(member.folder, member.runs_on)
+
+
+def unbuilt_members(spec: ModelSpec, repository: Path) -> Mapping[str, Path]:
+    """Name -> model folder of those that are not built yet, but could be."""
+    return {
+        name: folder
+        for name in called_models(spec)
+        if not ModelFolder(repository / name).is_built
+        and (folder := _buildable(spec, repository, name)) is not None
+    }
+
+
+def _buildable(spec: ModelSpec, repository: Path, name: str) -> Path | None:
+    """The folder with its model.yaml: in the repository, or beside the caller's own.
+
+    A class with several methods is built as ``name``, ``name.method``, ... from one folder.
+    """
+    for folder in (name, name.rpartition(".")[0]):
+        for parent in (repository, spec.folder.parent):
+            if folder and ModelFolder(parent / folder).has_spec:
+                return parent / folder
+    return None
+
+
+def _missing(spec: ModelSpec, repository: Path, name: str, key: KeyPath) -> SpecError:
+    folder = _buildable(spec, repository, name)
+    if folder is not None:
+        return spec.error(key, f"{name} is not built yet", f"nosbuild build {folder}")
+    there = {other.name for other in model_folders(repository)} - {spec.name}
+    otherwise = (
+        f"it holds {', '.join(sorted(there))}; add {name} to it, and build it"
+        if there
+        else f"add {name} to it, and build it: nosbuild build {repository / name}"
+    )
+    return spec.error(
+        key,
+        f"there is no model {name!r} in {repository}",
+        did_you_mean(name, there, otherwise),
+    )
