@@ -181,7 +181,14 @@ BAD_SPECS = (
     BadSpec(
         "source foo unknown source",
         TORCH.replace('torch: "model.py:create"', "foo: x"),
-        (Row(2, "source.foo", "unknown source", "write one of torch, huggingface, onnx, sklearn"),),
+        (
+            Row(
+                2,
+                "source.foo",
+                "unknown source",
+                "write one of torch, huggingface, onnx, sklearn, python, pipeline",
+            ),
+        ),
     ),
     BadSpec(
         "source has 2 kinds torch onnx",
@@ -233,18 +240,6 @@ BAD_SPECS = (
                 "source.torch",
                 "'a b' is neither a .py file nor a module",
                 'write "file.py:callable", e.g. "model.py:create"',
-            ),
-        ),
-    ),
-    BadSpec(
-        "source python is not supported by this version yet",
-        TORCH.replace('torch: "model.py:create', 'python: "m.py:C'),
-        (
-            Row(
-                2,
-                "source.python",
-                "is not supported by this version yet",
-                "write one of torch, huggingface, onnx, sklearn",
             ),
         ),
     ),

@@ -167,7 +167,9 @@ def test_section_is_json_and_reads_back_the_same(load):
     spec = load(EVERYTHING)
     names = tuple(type(spec).model_fields)
     dump = spec.section(*names)
-    assert set(dump) == set(names)
+    assert set(dump) == {
+        line.partition(":")[0] for line in EVERYTHING.splitlines() if line[0] != " "
+    }
     assert load(json.dumps(dump)) == spec
     with pytest.raises(InternalError, match="no section colour"):
         spec.section("colour")

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from nosbuild.spec.loading import load_spec
     from nosbuild.spec.model_spec import ModelSpec
     from nosbuild.spec.objective import Objective
+    from nosbuild.spec.pipelines import PipelineStep
     from nosbuild.spec.quality import Quality
     from nosbuild.spec.references import CallableReference, PackagePath
     from nosbuild.spec.schema import json_schema
+    from nosbuild.spec.sequences import Sequence
     from nosbuild.spec.serving import Batching, Instances, Queue, VersionPolicy
     from nosbuild.spec.sources import Source
     from nosbuild.spec.starting import start_model
@@ -29,8 +31,10 @@ __all__ = [
     "ModelSpec",
     "Objective",
     "PackagePath",
+    "PipelineStep",
     "Quality",
     "Queue",
+    "Sequence",
     "Source",
     "VersionPolicy",
     "json_schema",
@@ -48,8 +52,10 @@ _HOMES = {
     "ModelSpec": "model_spec",
     "Objective": "objective",
     "PackagePath": "references",
+    "PipelineStep": "pipelines",
     "Quality": "quality",
     "Queue": "serving",
+    "Sequence": "sequences",
     "Source": "sources",
     "VersionPolicy": "serving",
     "json_schema": "schema",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -22,6 +22,7 @@ from nosbuild.spec import declared_tensors, objective, precision, quality, servi
 from nosbuild.spec.axes import DIMS_SCHEMA, parse_dims
 from nosbuild.spec.declared_tensors import dump_tensors, parse_tensors
 from nosbuild.spec.dims import DimRange
+from nosbuild.spec.names import NAME_PATTERN
 from nosbuild.spec.problems import Finding, rejected
 from nosbuild.spec.references import CALLABLE_PATTERN
 from nosbuild.spec.yaml_source import YamlSource
@@ -42,9 +43,18 @@ class Origin:
 
 def origin_folder(info: ValidationInfo) -> Path:
     """The folder of the model that is being validated."""
+    return _origin(info).folder
+
+
+def written(info: ValidationInfo) -> dict[str, Any]:
+    """The whole file as it is written."""
+    return _origin(info).source.data
+
+
+def _origin(info: ValidationInfo) -> Origin:
     if not isinstance(info.context, Origin):
         raise InternalError("a ModelSpec is made by load_spec alone")
-    return info.context.folder
+    return info.context
 
 
 def refuse(findings: Iterable[Finding]) -> None:
@@ -59,14 +69,19 @@ def _accept(parsed: Any) -> Any:
     return parsed
 
 
-def _tensors(section: str) -> PlainValidator:
-    return PlainValidator(
-        lambda value: value if value is None else _accept(parse_tensors(section, value))
-    )
-
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 REQUIREMENT_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*($|[\[=<>!~;@ ].*$)"
+
+
+def _source(value: Any, info: ValidationInfo) -> sources.Source | list[Finding]:
+    return sources.parse_source(value, origin_folder(info), written(info).get("outputs"))
+
+
+def _outputs(value: Any, info: ValidationInfo) -> Any:
+    """Those of a pipeline name values, and are part of its source."""
+    if value is None or sources.source_kind(written(info).get("source")) == "pipeline":
+        return None
+    return _accept(parse_tensors("outputs", value))
+
 
 NameField = Annotated[StrictStr, Field(json_schema_extra={"pattern": NAME_PATTERN})]
 CallableField = Annotated[StrictStr, Field(json_schema_extra={"pattern": CALLABLE_PATTERN})]
@@ -74,19 +89,24 @@ RequirementField = Annotated[StrictStr, Field(json_schema_extra={"pattern": REQU
 
 SourceField = Annotated[
     sources.Source,
-    PlainValidator(lambda value, info: _accept(sources.parse_source(value, origin_folder(info)))),
+    PlainValidator(lambda value, info: _accept(_source(value, info))),
     PlainSerializer(sources.Source.dump),
     WithJsonSchema(sources.SCHEMA),
 ]
+RequirementsField = tuple[RequirementField, ...]
+PythonField = Literal["3.10", "3.11", "3.12"] | None
+PadField = dict[StrictStr, int | float | str]
 InputsField = Annotated[
     dict[str, TensorSpec] | None,
-    _tensors("inputs"),
+    PlainValidator(
+        lambda value: value if value is None else _accept(parse_tensors("inputs", value))
+    ),
     PlainSerializer(dump_tensors),
     WithJsonSchema(declared_tensors.INPUTS_SCHEMA),
 ]
 OutputsField = Annotated[
     dict[str, TensorSpec] | None,
-    _tensors("outputs"),
+    PlainValidator(_outputs),
     PlainSerializer(dump_tensors),
     WithJsonSchema(declared_tensors.OUTPUTS_SCHEMA),
 ]

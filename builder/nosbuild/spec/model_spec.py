@@ -13,7 +13,6 @@ from nosbuild.errors import InternalError, SpecError
 from nosbuild.spec.axes import axis_findings, with_batch
 from nosbuild.spec.dims import DEFAULT_BATCH, DimRange
 from nosbuild.spec.fields import (
-    NAME_PATTERN,
     REQUIREMENT_PATTERN,
     BatchingField,
     CallableField,
@@ -24,22 +23,38 @@ from nosbuild.spec.fields import (
     ObjectiveField,
     Origin,
     OutputsField,
+    PadField,
     PrecisionField,
+    PythonField,
     QualityField,
     RequirementField,
+    RequirementsField,
     SourceField,
     VersionPolicyField,
     origin_folder,
     refuse,
 )
+from nosbuild.spec.names import NAME_PATTERN
 from nosbuild.spec.objective import Objective
 from nosbuild.spec.problems import Finding, problem
 from nosbuild.spec.quality import Quality, output_findings
 from nosbuild.spec.references import check_callable
+from nosbuild.spec.sequences import Sequence
 from nosbuild.spec.serving import Batching, Instances, Section, VersionPolicy, preferred_findings
 from nosbuild.spec.triton_fields import raw_findings
 from nosbuild.spec.yaml_source import KeyPath
 from nosbuild.tensors import BATCH, TensorSpec, is_batched
+
+_ONLY_SOME_HAVE = (
+    "requirements",
+    "python",
+    "system_site",
+    "methods",
+    "models",
+    "pad",
+    "state",
+    "sequence",
+)
 
 
 class ModelSpec(Section):
@@ -55,12 +70,28 @@ class ModelSpec(Section):
     """One sentence for people."""
     source: SourceField
     """Where the model comes from."""
+    requirements: RequirementsField = ()
+    """Of a python model: pip requirements of its own environment; none for the server's Python."""
+    python: PythonField = None
+    """Of a python model: the version of Python that its environment has; None for any."""
+    system_site: StrictBool = False
+    """Whether a python model's environment sees the packages of the Python it was made with."""
+    methods: tuple[StrictStr, ...] = ("__call__",)
+    """Of a python model: what to serve, each as a model: ``<name>``, then ``<name>.<method>``."""
+    models: tuple[StrictStr, ...] = ()
+    """Of a python model: other models that the class calls."""
     inputs: InputsField = Field(default=None, validate_default=True)
     """By name, in the order of the model's arguments; None where the source tells them."""
     outputs: OutputsField = Field(default=None, validate_default=True)
     """By name; None where the source tells them."""
     dims: DimsField = Field(default_factory=dict, validate_default=True)
     """Ranges of the named axes."""
+    pad: PadField = Field(default_factory=dict)
+    """Of a python model: input -> what to fill up with, so that requests of unequal shape join."""
+    state: dict[StrictStr, StrictStr] = Field(default_factory=dict)
+    """Input -> the output that comes back as that input with the sequence's next request."""
+    sequence: Sequence | None = None
+    """How requests of one sequence find each other; None where each stands alone."""
     samples: CallableField | None = None
     """``file.py:callable`` or ``module:callable`` that gives real inputs."""
     quality: QualityField = Quality()
@@ -214,12 +245,21 @@ class ModelSpec(Section):
     def section(self, *names: str) -> dict[str, Any]:
         """The named parts as JSON-able data, defaults filled in.
 
+        What only some models have (their own packages, states) is left out where it is the
+        default, so that it changes no digest of the others.
+
         Raises:
             InternalError: a name that no spec has.
         """
         if unknown := set(names) - set(type(self).model_fields):
             raise InternalError(f"a spec has no section {', '.join(sorted(unknown))}")
-        return self.model_dump(mode="json", include=set(names))
+        fields = type(self).model_fields
+        left_out = {
+            name
+            for name in _ONLY_SOME_HAVE
+            if getattr(self, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return self.model_dump(mode="json", include=set(names) - left_out)
 
     def error(self, key: KeyPath, found: str, remedy: str) -> SpecError:
         """A SpecError about one key, with its line, for what only a later room can see."""

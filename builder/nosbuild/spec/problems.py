@@ -67,6 +67,11 @@ def one_of(known: Iterable[str]) -> str:
     return f"write one of {', '.join(known)}"
 
 
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def _findings(
     details: ErrorDetails, source: YamlSource, known_keys: Mapping[KeyPath, Sequence[str]]
 ) -> Iterator[Finding]:

@@ -8,31 +8,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nosbuild.spec.problems import Finding, did_you_mean, one_of
+from nosbuild.spec.pipelines import (
+    PIPELINE_SCHEMA,
+    STEP_EXAMPLE,
+    PipelineStep,
+    parse_results,
+    parse_steps,
+    pipeline_inputs,
+)
+from nosbuild.spec.problems import Finding, did_you_mean, listed, one_of
 from nosbuild.spec.references import (
     CALLABLE_PATTERN,
     PackagePath,
     check_callable,
     check_file,
 )
-from nosbuild.spec.yaml_source import type_name
+from nosbuild.spec.yaml_source import KeyPath, type_name
 
-SourceKind = Literal["torch", "huggingface", "onnx", "sklearn"]
+SourceKind = Literal["torch", "huggingface", "onnx", "sklearn", "python", "pipeline"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
-_LATER = ("python", "pipeline")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _EXAMPLES: dict[str, str] = {
     "torch": "model.py:create",
     "sklearn": "model.py:train",
     "onnx": "model.onnx",
     "huggingface": "sentence-transformers/all-MiniLM-L6-v2",
+    "python": "model.py:Summary",
+    "pipeline": STEP_EXAMPLE,
 }
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "torch": ("init",),
     "sklearn": ("init",),
     "onnx": (),
     "huggingface": ("revision",),
+    "python": ("init",),
+    "pipeline": ("outputs",),
 }
 
 
@@ -43,15 +54,27 @@ class Source:
     kind: SourceKind
     reference: str
     """torch, sklearn: ``file.py:callable`` or ``module:callable``; onnx: a path relative to the
-    model's folder or ``package:path``; huggingface: a folder, ``package:subfolder`` or a hub id.
+    model's folder or ``package:path``; huggingface: a folder, ``package:subfolder`` or a hub id;
+    python: ``file.py:Class`` or ``module:Class``; pipeline: empty.
     """
     init: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the callable."""
     revision: str | None = None
     """Branch, tag or commit on the hub; None for the hub's default."""
+    steps: tuple[PipelineStep, ...] = ()
+    """Of a pipeline, as they are written; Triton runs each as soon as it has its inputs."""
+    results: dict[str, str] = field(default_factory=dict)
+    """Of a pipeline: output name -> the value that it is."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Of a pipeline: the values that no step makes, in the order of their first use."""
+        return pipeline_inputs(self.steps)
 
     def dump(self) -> dict[str, Any]:
-        """The section as a spec writes it."""
+        """The section as a spec may write it; a pipeline's outputs stand in it too."""
+        if self.kind == "pipeline":
+            return {"pipeline": [step.dump() for step in self.steps], "outputs": self.results}
         written: dict[str, Any] = {self.kind: self.reference}
         if self.init:
             written["init"] = self.init
@@ -60,8 +83,20 @@ class Source:
         return written
 
 
-def parse_source(value: object, folder: Path) -> Source | list[Finding]:
-    """Read the section, or say everything that is wrong with it."""
+def source_kind(value: object) -> SourceKind | None:
+    """The kind that a section names; None where it names none, or several."""
+    kinds = [kind for kind in SOURCE_KINDS if isinstance(value, dict) and kind in value]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def parse_source(value: object, folder: Path, outputs: object = None) -> Source | list[Finding]:
+    """Read the section, or say everything that is wrong with it.
+
+    Args:
+        value: what stands at ``source``.
+        folder: the model's folder.
+        outputs: what stands at ``outputs``, which belongs to a pipeline's source.
+    """
     if not isinstance(value, dict):
         found = f"{value!r} is {type_name(value)}, not a mapping"
         return [Finding(("source",), found, 'write e.g. source: {torch: "model.py:create"}')]
@@ -70,23 +105,40 @@ def parse_source(value: object, folder: Path) -> Source | list[Finding]:
     if findings or not kinds:
         return findings
     kind: SourceKind = kinds[0]
+    if kind == "pipeline":
+        return _parse_pipeline(value, folder, outputs)
     findings = list(_content_findings(kind, value, folder))
     if findings:
         return findings
     return Source(kind, value[kind], value.get("init", {}), value.get("revision"))
 
 
+def _parse_pipeline(value: dict[str, Any], folder: Path, outputs: object) -> Source | list[Finding]:
+    findings = list(_option_findings("pipeline", value))
+    steps = parse_steps(value["pipeline"], folder.name)
+    if isinstance(steps, list):
+        return [*findings, *steps]
+    key: KeyPath = ("outputs",)
+    if "outputs" in value:
+        key = ("source", "outputs")
+        if outputs is not None:
+            findings.append(Finding(key, "stands twice, as outputs too", "keep one of the two"))
+        outputs = value["outputs"]
+    results = parse_results(outputs, steps, key)
+    if isinstance(results, list):
+        return [*findings, *results]
+    return findings or Source("pipeline", "", steps=steps, results=results)
+
+
 def _kind_findings(value: dict[str, Any], kinds: list[str]) -> Iterator[Finding]:
-    known = (*SOURCE_KINDS, "init", "revision")
+    options = {option for taken in _OPTIONS.values() for option in taken}
+    known = (*SOURCE_KINDS, *sorted(options))
     if len(kinds) > 1:
         yield Finding(
             ("source",), f"has {len(kinds)} kinds: {', '.join(kinds)}", "keep one of them"
         )
     for key in value:
-        if key in _LATER:
-            remedy = one_of(SOURCE_KINDS)
-            yield Finding(("source", key), "is not supported by this version yet", remedy)
-        elif key not in known:
+        if key not in known:
             remedy = did_you_mean(key, known, one_of(SOURCE_KINDS))
             yield Finding(("source", key), "unknown source", remedy)
     if not kinds and all(key in known for key in value):
@@ -101,11 +153,7 @@ def _content_findings(kind: SourceKind, value: dict[str, Any], folder: Path) -> 
         yield Finding(("source", kind), shown, f'write e.g. {kind}: "{_EXAMPLES[kind]}"')
     else:
         yield from _reference_findings(kind, reference, folder)
-    for option in ("init", "revision"):
-        if option in value and option not in _OPTIONS[kind]:
-            takers = " and ".join(taker for taker, taken in _OPTIONS.items() if option in taken)
-            remedy = f"remove it; it is for {takers}"
-            yield Finding(("source", option), f"does not go with {kind}", remedy)
+    yield from _option_findings(kind, value)
     yield from _init_findings(value.get("init", {}))
     revision = value.get("revision", "main")
     if not isinstance(revision, str) or not revision:
@@ -113,9 +161,17 @@ def _content_findings(kind: SourceKind, value: dict[str, Any], folder: Path) -> 
         yield Finding(("source", "revision"), found, f'quote it: revision: "{revision}"')
 
 
+def _option_findings(kind: SourceKind, value: dict[str, Any]) -> Iterator[Finding]:
+    for option in value:
+        if option != kind and option not in _OPTIONS[kind]:
+            takers = [taker for taker, taken in _OPTIONS.items() if option in taken]
+            remedy = f"remove it; it is for {listed(takers)}"
+            yield Finding(("source", option), f"does not go with {kind}", remedy)
+
+
 def _reference_findings(kind: SourceKind, reference: str, folder: Path) -> Iterator[Finding]:
     key = ("source", kind)
-    if kind in ("torch", "sklearn"):
+    if kind in ("torch", "sklearn", "python"):
         yield from check_callable(key, reference, folder, _EXAMPLES[kind])
         return
     # A folder of weights may lie anywhere; a colon in its name does not make it a package.
@@ -179,6 +235,8 @@ SCHEMA: dict[str, Any] = {
             "sklearn",
             {"pattern": CALLABLE_PATTERN, "description": "A callable: a fitted estimator."},
         ),
+        _one_kind("python", {"pattern": CALLABLE_PATTERN, "description": "A class."}),
+        PIPELINE_SCHEMA,
     ],
 }
 """JSON Schema of the section."""
