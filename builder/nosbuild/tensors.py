@@ -130,6 +130,8 @@ class TensorSpec:
     shape: tuple[Dim, ...]
     range: tuple[float, float] | None = None
     """Lowest and highest value that random samples may take; None where nothing is known."""
+    optional: bool = False
+    """An input that a request may leave out."""
 
     @classmethod
     def parse(cls, name: str, declaration: str) -> TensorSpec:

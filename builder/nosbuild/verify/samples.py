@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,10 @@ from nosbuild.source.random_inputs import random_inputs
 from nosbuild.source.references import call, load_callable
 from nosbuild.source.sizes import sizes_to_check
 from nosbuild.tensors import BATCH, TensorSpec, is_batched
+from nosbuild.verify.sample_item import Item, checked_item, is_meant
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
-
-Item = dict[str, np.ndarray]
 
 MOST_ITEMS = 4096
 """An endless generator is cut here."""
@@ -42,14 +41,26 @@ class Batch:
     inputs: dict[str, np.ndarray]
 
 
-def load_samples(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Samples:
+def load_samples(
+    spec: ModelSpec, inputs: Sequence[TensorSpec], elsewhere: Collection[str] = ()
+) -> Samples:
     """Call the spec's sample function, or draw seeded random items at several sizes.
 
+    Args:
+        spec: names the function, and the ranges of the axes.
+        inputs: what an item must hold; it may leave out the optional ones.
+        elsewhere: inputs that other methods of the same class take: an item without all that is
+            needed here is one of theirs.
+
     Raises:
-        SampleError: it raises, yields nothing, or yields items that do not fit the inputs.
+        SampleError: it raises, yields nothing, or yields items that do not fit the inputs; or
+            there is none, and nothing tells what to draw.
     """
     if spec.samples is None:
-        return Samples(tuple(_random_items(spec, inputs)), real=False)
+        # The default of what is optional is the model's own typical value.
+        drawn = [tensor for tensor in inputs if not tensor.optional] or inputs
+        _check_drawable(spec, drawn)
+        return Samples(tuple(_random_items(spec, drawn)), real=False)
     what = f"samples: {spec.samples}"
     function = load_callable(spec.samples, spec.folder, SampleError)
     found = call(
@@ -57,7 +68,17 @@ def load_samples(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Samples:
     )
     if not found:
         raise SampleError(f"{what} yielded no sample", "Yield at least one dict of arrays.")
-    items = [_checked(item, index, what, spec, inputs) for index, item in enumerate(found)]
+    items = [
+        checked_item(item, f"{what}, item {index}", spec, inputs, elsewhere)
+        for index, item in enumerate(found)
+        if is_meant(item, inputs, elsewhere)
+    ]
+    if not items:
+        needed = ", ".join(tensor.name for tensor in inputs if not tensor.optional)
+        raise SampleError(
+            f"{what} yields no item for {spec.name}, which takes {needed}",
+            "Yield some with these names: every method is proven on its own.",
+        )
     return Samples(tuple(items), real=True)
 
 
@@ -70,77 +91,16 @@ def _iterate(result: Any) -> Iterable[Any]:
     return result
 
 
-def _checked(
-    item: Any, index: int, what: str, spec: ModelSpec, inputs: Sequence[TensorSpec]
-) -> Item:
-    where = f"{what}, item {index}"
-    names = [tensor.name for tensor in inputs]
-    if not isinstance(item, Mapping) or set(item) != set(names):
-        found = ", ".join(map(str, item)) if isinstance(item, Mapping) else type(item).__name__
-        raise SampleError(
-            f"{where} holds {found or 'nothing'}, the inputs are {', '.join(names)}",
-            "Yield a dict with exactly these names.",
-        )
-    checked: Item = {}
-    sizes: dict[str, int] = {}
+def _check_drawable(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> None:
     for tensor in inputs:
-        array = _as_array(item[tensor.name], tensor, where)
-        checked[tensor.name] = _cast(array, tensor, where)
-        problem = tensor.mismatch(array.shape, item=True)
-        if problem:
-            raise SampleError(
-                f"{where}: {tensor.name} {problem}",
-                "A sample is one item, without the batch axis."
-                if tensor.is_batched
-                else "Yield arrays of the declared shape.",
-            )
-        for dim, size in zip(tensor.item_shape, array.shape, strict=True):
-            if isinstance(dim, str):
-                _check_size(where, tensor, dim, size, sizes, spec)
-    return checked
-
-
-def _check_size(
-    where: str, tensor: TensorSpec, dim: str, size: int, sizes: dict[str, int], spec: ModelSpec
-) -> None:
-    span = spec.dim_range(dim)
-    if not span.min <= size <= span.max or size % span.step:
-        raise SampleError(
-            f"{where}: {tensor.name} has {dim}={size}, but dims.{dim} is {span}",
-            f"Yield items within that range, or widen dims.{dim}.",
-        )
-    if sizes.setdefault(dim, size) != size:
-        raise SampleError(
-            f"{where}: {tensor.name} has {dim}={size}, another input has {dim}={sizes[dim]}",
-            "Axes of one name have one size within an item.",
-        )
-
-
-def _as_array(value: Any, tensor: TensorSpec, where: str) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as exc:
-        raise SampleError(
-            f"{where}: {tensor.name} is a {type(value).__name__} that is no array: {exc}",
-            f"Yield a numpy array of shape {list(tensor.item_shape)}.",
-        ) from exc
-
-
-def _cast(array: np.ndarray, tensor: TensorSpec, where: str) -> np.ndarray:
-    if tensor.dtype.name == "string":
-        strangers = [type(value).__name__ for value in array.flat if not isinstance(value, str)]
-        if strangers:
-            raise SampleError(
-                f"{where}: {tensor.name} holds {strangers[0]}, declared is string",
-                "Yield Python strings, or an array of them.",
-            )
-        return array.astype(object)
-    if array.dtype != tensor.dtype.numpy:
-        raise SampleError(
-            f"{where}: {tensor.name} is {array.dtype}, declared is {tensor.dtype.name}",
-            f"Yield {tensor.name}.astype(np.{tensor.dtype.name}).",
-        )
-    return array
+        for axis in tensor.axes.values():
+            if axis != BATCH and axis not in spec.dims:
+                raise SampleError(
+                    f"{spec.file}: nothing tells how long the axis {axis!r} of {tensor.name} is, "
+                    "so no inputs can be drawn",
+                    "Name real inputs (samples: samples.py:samples), or give the axis a range: "
+                    f"dims: {{{axis}: 1..32..256}}.",
+                )
 
 
 def _random_items(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Iterator[Item]:
@@ -163,9 +123,10 @@ def batches(items: Sequence[Item], size: int, *, every_shape: bool) -> Iterator[
         size: rows in every batch.
         every_shape: batch each shape there is; otherwise only the most frequent and the largest.
     """
-    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[int]] = {}
     for index, item in enumerate(items):
-        groups.setdefault(tuple(array.shape for array in item.values()), []).append(index)
+        key = tuple((name, array.shape) for name, array in item.items())
+        groups.setdefault(key, []).append(index)
     chosen = list(groups.values())
     if not every_shape and len(chosen) > 1:
         volume = {id(group): sum(a.size for a in items[group[0]].values()) for group in chosen}
