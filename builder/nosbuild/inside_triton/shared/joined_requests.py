@@ -5,6 +5,7 @@ Enters: the requests of one execution. Leaves: one response for each, in the sam
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from sequence_states import state_entries, states_of
 
 
 class JoinedRequests:
@@ -14,16 +15,22 @@ class JoinedRequests:
         """Reads the tensors of the config; ``scalars`` are names of tensors without axes."""
         self.batched = config["max_batch_size"] > 0
         # (name, is it a string, is it a scalar), and by name what outputs need afterwards.
-        self._inputs = [
-            (entry["name"], entry["data_type"] == "TYPE_STRING", entry["name"] in scalars)
-            for entry in config["input"]
-        ]
+        self._own_inputs, self._state_inputs = (
+            [
+                (entry["name"], entry["data_type"] == "TYPE_STRING", entry["name"] in scalars)
+                for entry in entries
+            ]
+            for entries in (config["input"], state_entries(config, "input"))
+        )
+        self._inputs = self._own_inputs + self._state_inputs
         self._output_names = [entry["name"] for entry in config["output"]]
         self._finish = {
             entry["name"]: (entry["data_type"] == "TYPE_STRING", config_dims(entry))
             for entry in config["output"]
             if entry["data_type"] == "TYPE_STRING" or entry["name"] in scalars
         }
+        self._states = states_of(config)
+        self._state_names = self._states.output_names if self._states else []
 
     def run_arrays(self, names, feed):
         """The outputs of those names, in that order, for arrays by name."""
@@ -32,10 +39,16 @@ class JoinedRequests:
     def execute(self, requests):
         """Answers every request, an error response included: an exception here kills the worker."""
         responses = [None] * len(requests)
+        reached = [None] * len(requests)  # the state of each request's sequence
         groups = {}
         for index, request in enumerate(requests):
+            if self._states and self._states.is_filler(request):
+                responses[index] = pb_utils.InferenceResponse([])
+                continue
             try:
-                arrays = self._read(request)
+                if self._states:
+                    reached[index] = self._read_states(request)
+                arrays = self._read(request, self._own_inputs) + (reached[index] or [])
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
                 responses[index] = _failure(error)
                 continue
@@ -43,14 +56,21 @@ class JoinedRequests:
             key = _rows(arrays) if self.batched else index
             groups.setdefault(key, []).append((index, request, arrays))
         for group in groups.values():
-            if len(group) == 1 or not self._run_joined(group, responses):
-                self._run_alone(group, responses)
+            if len(group) == 1 or not self._run_joined(group, responses, reached):
+                self._run_alone(group, responses, reached)
+        if self._states:
+            self._states.settle(list(zip(requests, reached, strict=True)))
         return responses
 
-    def _read(self, request):
+    def finalize(self):
+        """Triton's last call: the model is unloaded."""
+        if self._states:
+            self._states.close()
+
+    def _read(self, request, inputs):
         """The request's arrays in the order of the config; None for an optional one left out."""
         arrays = []
-        for name, is_string, is_scalar in self._inputs:
+        for name, is_string, is_scalar in inputs:
             tensor = pb_utils.get_input_tensor_by_name(request, name)
             if tensor is None:
                 arrays.append(None)
@@ -61,34 +81,48 @@ class JoinedRequests:
             arrays.append(array.reshape(()) if is_scalar else array)
         return arrays
 
-    def _run_joined(self, group, responses):
+    def _read_states(self, request):
+        """Where the request's sequence stands; the initial states come with the request itself."""
+        known = self._states.known(request)
+        if known is not None:
+            return known
+        # Copies: what Triton gave is gone after this execution.
+        initial = [np.array(array) for array in self._read(request, self._state_inputs)]
+        return self._states.initial(initial)
+
+    def _run_joined(self, group, responses, reached):
         """One run for the whole group; False where it fails, so that each can be run alone."""
         try:
             columns = zip(*(arrays for _, _, arrays in group), strict=True)
             joined = [None if c[0] is None else np.concatenate(c) for c in columns]
             sizes = [_size(arrays) for _, _, arrays in group]
             names = self._wanted([request for _, request, _ in group])
-            results = dict(zip(names, self._run(names, joined), strict=True))
-            if any(array.shape[0] != sum(sizes) for array in results.values()):
+            results, states = self._run(names, joined)
+            if any(array.shape[0] != sum(sizes) for array in (*results.values(), *states)):
                 return False
             start = 0
             for (index, request, _), size in zip(group, sizes, strict=True):
                 end = start + size
                 rows = {name: array[start:end] for name, array in results.items()}
                 responses[index] = self._response(request, rows)
+                if states:  # copies: a slice would keep the states of the whole batch
+                    reached[index] = [np.array(array[start:end]) for array in states]
                 start = end
         except Exception:  # noqa: BLE001 - run alone, each request gets its own error or answer
             return False
         return True
 
-    def _run_alone(self, group, responses):
+    def _run_alone(self, group, responses, reached):
         for index, request, arrays in group:
             try:
                 names = self._wanted([request])
-                results = dict(zip(names, self._run(names, arrays), strict=True))
+                results, states = self._run(names, arrays)
                 if self.batched:
-                    _check_rows(results, _size(arrays))
+                    named = zip(self._state_names, states, strict=True)
+                    _check_rows({**results, **dict(named)}, _size(arrays))
                 responses[index] = self._response(request, results)
+                if states:
+                    reached[index] = states
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
                 responses[index] = _failure(error)
 
@@ -98,13 +132,15 @@ class JoinedRequests:
             for (name, _, _), array in zip(self._inputs, arrays, strict=True)
             if array is not None
         }
-        results = self.run_arrays(names, feed)
+        wanted = names + [name for name in self._state_names if name not in names]
+        found = dict(zip(wanted, self.run_arrays(wanted, feed), strict=True))
+        states = [np.asarray(found[name]) for name in self._state_names]
+        results = {name: found[name] for name in names}
         if self._finish:
-            results = [
-                self._finished(name, np.asarray(result))
-                for name, result in zip(names, results, strict=True)
-            ]
-        return results
+            results = {
+                name: self._finished(name, np.asarray(result)) for name, result in results.items()
+            }
+        return results, states
 
     def _finished(self, name, array):
         """The output as Triton takes it: bytes for strings, the declared shape for a scalar."""

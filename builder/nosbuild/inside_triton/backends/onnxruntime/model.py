@@ -13,6 +13,7 @@ from pathlib import Path
 import triton_python_backend_utils as pb_utils
 from joined_requests import JoinedRequests, check_numpy, config_dims
 from ort_session import open_session, run_options
+from sequence_states import state_entries
 
 _ORT_TYPES = {
     "TYPE_BOOL": "tensor(bool)",
@@ -48,7 +49,9 @@ class TritonPythonModel(JoinedRequests):
             )
         self._session = open_session(path, config, args)
         batched = config["max_batch_size"] > 0
-        _check_agreement(self._session, config["input"], config["output"], batched)
+        inputs = [*config["input"], *state_entries(config, "input")]
+        outputs = [*config["output"], *state_entries(config, "output")]
+        _check_agreement(self._session, inputs, outputs, batched)
         self.prepare(config, set() if batched else _scalars(self._session))
         self._run_options = run_options(config)
 

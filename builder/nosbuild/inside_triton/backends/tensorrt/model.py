@@ -12,6 +12,7 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 from joined_requests import JoinedRequests, check_numpy, config_dims
+from sequence_states import state_entries
 from tensorrt_engine.agreement import disagreements
 from tensorrt_engine.session import EngineSession, EngineUnusable
 
@@ -36,8 +37,8 @@ class TritonPythonModel(JoinedRequests):
             )
         problems = disagreements(
             self._session,
-            _declared(config["input"]),
-            _declared(config["output"]),
+            _declared([*config["input"], *state_entries(config, "input")]),
+            _declared([*config["output"], *state_entries(config, "output")]),
             config["max_batch_size"],
         )
         if problems:
@@ -54,6 +55,7 @@ class TritonPythonModel(JoinedRequests):
         return [answers[name] for name in names]
 
     def finalize(self):
+        super().finalize()
         self._session.close()
 
 
