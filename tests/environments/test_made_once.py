@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from nosbuild.environments import made_once as made_once_module
 from nosbuild.environments.made_once import USED, made_once
 from nosbuild.errors import HostError
-from nosbuild.runtime import made_once as made_once_module
 from nosbuild.store.in_use import unused
 
 
@@ -58,7 +58,7 @@ def test_processes_that_come_together_make_it_once(tmp_path):
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from nosbuild.runtime import made_once as made_once_module
+from nosbuild.environments import made_once as made_once_module
 from nosbuild.environments.made_once import USED, made_once
 from nosbuild.store.in_use import unused
 

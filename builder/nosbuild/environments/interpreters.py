@@ -45,8 +45,11 @@ class Interpreter:
         return self.version[:2]
 
 
-def find_interpreter() -> Interpreter:
+def find_interpreter(minor: tuple[int, int] | None = None) -> Interpreter:
     """The running interpreter where it can host the stub, otherwise another one of this machine.
+
+    Args:
+        minor: only one of this version, such as ``(3, 12)``.
 
     Raises:
         HostError: there is none.
@@ -55,13 +58,18 @@ def find_interpreter() -> Interpreter:
     for candidate in _candidates():
         found = _examine(candidate)
         if isinstance(found, Interpreter):
-            return found
+            if minor is None or found.minor == minor:
+                return found
+            found = "is {}.{}".format(*found.minor)
         tried.append(f"  {candidate}: {found}")
+    wanted = "{}.{}".format(*(minor or SUPPORTED[0]))
+    which = f"No Python {wanted}" if minor else "No Python"
     raise HostError(
-        "No Python that Triton's Python backend can use was found:\n" + "\n".join(tried),
-        "Install Python 3.11 with its shared library: apt install python3 libpython3.11 (Debian "
-        "12), or PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install 3.11, or uv python install "
-        "3.11.",
+        f"{which} that Triton's Python backend can use was found:\n" + "\n".join(tried),
+        f"Install Python {wanted} with its shared library: apt install python{wanted} "
+        f"libpython{wanted} (where Debian or Ubuntu has it), or "
+        f"PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install {wanted}, or uv python install "
+        f"{wanted}.",
     )
 
 

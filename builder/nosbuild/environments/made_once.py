@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nosbuild.store.folders import CACHE_VARIABLE
+from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 from nosbuild.store.host_errors import host_errors
-from nosbuild.store.in_use import use
+from nosbuild.store.in_use import unused, use
+from nosbuild.store.scratch import scratch_folder
 
 USED = ".used"
 """File in the folder: locked by every process that uses the folder, changed at each use."""
@@ -40,6 +41,22 @@ def made_once(
         while not _is_used(folder):
             _make_alone(folder, make, on_progress)
     return folder
+
+
+def remove_made(folder: Path) -> bool:
+    """Remove what ``made_once`` made, unless somebody uses it: False then.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with unused(folder / USED) as free:
+        if (folder / USED).exists() and not free:
+            return False
+        with scratch_folder(folder.parent) as away:  # nobody may find half of it
+            folder.replace(away / "gone")
+    # What its Python compiled lies below the folder's own name.
+    shutil.rmtree(cache_folder() / "pycache" / os.fspath(folder).lstrip("/"), ignore_errors=True)
+    return True
 
 
 def _is_used(folder: Path) -> bool:

@@ -2,67 +2,115 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nosbuild.environments.pip_reasons import pip_reason
 from nosbuild.errors import HostError
 
 # Settings of the user's pip and Python that would send the files elsewhere; where pip looks for
 # packages (index, proxy, certificates) stays the user's.
 _UNSET = (
+    "PIP_NO_DEPS",
     "PIP_PREFIX",
+    "PIP_PYTHON",
+    "PIP_REPORT",
+    "PIP_REQUIRE_HASHES",
     "PIP_REQUIRE_VIRTUALENV",
+    "PIP_REQUIREMENT",
     "PIP_ROOT",
     "PIP_TARGET",
     "PIP_USER",
     "PYTHONHOME",
     "PYTHONPATH",
 )
-_LAST_LINES = 8
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def make_venv(interpreter: Path, folder: Path) -> None:
+class PipFailed(Exception):
+    """pip ended with an error; ``lines`` is what it wrote, standard error included."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+def make_venv(interpreter: Path, folder: Path, *, system_site: bool = False) -> None:
     """A virtual environment without pip in ``folder``.
 
     Raises:
         HostError: the interpreter has no venv module, or cannot make one.
     """
-    _run(
-        [str(interpreter), "-I", "-m", "venv", "--without-pip", str(folder)],
-        f"{interpreter} cannot make a virtual environment",
-        "Install its venv module (Debian: apt install python3-venv).",
-    )
+    options = ["--system-site-packages"] if system_site else []
+    command = [str(interpreter), "-I", "-m", "venv", "--without-pip", *options, str(folder)]
+    status, lines = _run(command, None)
+    if status:
+        raise HostError(
+            "\n  ".join([f"{interpreter} cannot make a virtual environment:", *lines[-4:]]),
+            "Install its venv module (Debian: apt install python3-venv).",
+        )
 
 
 def install(packages: Sequence[str], *options: str, python: Path | None = None) -> None:
     """``pip install`` into the environment of ``python``, or as ``options`` say.
 
     Raises:
-        HostError: with the last lines that pip wrote.
+        HostError: with pip's reason.
     """
-    _run(
-        [
-            *_pip(python),
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--quiet",
-            *options,
-            *packages,
-        ],
-        f"pip could not install {', '.join(packages)}",
-        "Check the network and pip's index (pip config list), then run the command again.",
-    )
+    try:
+        run_pip(["install", *options, *packages], python=python)
+    except PipFailed as failed:
+        lines = pip_reason(failed.lines).lines
+        raise HostError(
+            "\n  ".join([f"pip could not install {', '.join(packages)}:", *lines]),
+            "Check the network and pip's index (pip config list), then run the command again.",
+        ) from failed
+
+
+def run_pip(
+    arguments: Sequence[str],
+    *,
+    python: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Run pip; it ends with this process, however that ends.
+
+    Args:
+        arguments: the command and its options.
+        python: the interpreter whose environment it concerns; None for the running one.
+        on_line: told every line that pip writes, as it comes.
+
+    Raises:
+        PipFailed: pip ended with an error.
+        HostError: there is no pip, or it does not start.
+    """
+    general = ["--disable-pip-version-check", "--no-input", "--no-color"]
+    command, *rest = arguments
+    bar = ["--progress-bar", "off"] if command == "install" else []
+    status, lines = _run([*_pip(python), command, *general, *bar, *rest], on_line)
+    if status:
+        raise PipFailed(lines)
 
 
 def _pip(python: Path | None) -> list[str]:
-    if importlib.util.find_spec("pip"):
-        own = [sys.executable, "-m", "pip"]
-        return [*own, "--python", str(python)] if python else own
+    """Pip under the interpreter itself.
+
+    Without ``pip --python``, which starts a second process that would outlive the first.
+    """
+    if found := importlib.util.find_spec("pip"):
+        if python is None:
+            return [sys.executable, "-m", "pip"]
+        runner = Path(str(found.origin)).with_name("__pip-runner__.py")
+        if runner.is_file():
+            return [str(python), str(runner)]
+        return [sys.executable, "-m", "pip", "--python", str(python)]
     if importlib.util.find_spec("ensurepip"):
         # pip's wheel is in the standard library, and runs without being installed.
         import ensurepip
@@ -71,26 +119,45 @@ def _pip(python: Path | None) -> list[str]:
         for wheel in bundled.glob("pip-*.whl"):
             return [str(python or sys.executable), f"{wheel}/pip"]
     raise HostError(
-        f"{sys.executable} has no pip, which installs the server environment",
+        f"{sys.executable} has no pip, which installs the packages of servers and models",
         f"Install it: {sys.executable} -m ensurepip, or uv pip install pip.",
     )
 
 
-def _run(command: list[str], problem: str, remedy: str) -> None:
+def _run(command: list[str], on_line: Callable[[str], None] | None) -> tuple[int, list[str]]:
+    """The exit status, and every line that was written."""
     variables = {name: value for name, value in os.environ.items() if name not in _UNSET}
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            check=False,
-            env=variables,
+            env={**variables, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=_end_with_parent,
         )
     except OSError as error:
-        raise HostError(f"{problem}: {error}", remedy) from error
-    if done.returncode:
-        last = done.stdout.strip().splitlines()[-_LAST_LINES:]
-        raise HostError("\n  ".join([f"{problem}:", *last]), remedy)
+        raise HostError(
+            f"{command[0]} does not start: {error}", "Run 'nosbuild doctor' to see what is missing."
+        ) from error
+    lines: list[str] = []
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            lines.append(line.rstrip())
+            if on_line:
+                on_line(lines[-1])
+        return child.wait(), lines
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        child.stdout.close()
+
+
+def _end_with_parent() -> None:
+    # What a killed nosbuild left half-made is removed by the next: nobody may still write there.
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -5,8 +5,6 @@ The entries of builds are the store's (``store.contents``, ``store.trim``).
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from nosbuild.environments.interpreters import find_interpreter
-from nosbuild.environments.made_once import USED
+from nosbuild.environments.made_once import USED, remove_made
 from nosbuild.errors import HostError
 from nosbuild.runtime.environment import backends_folder, server_folder
 from nosbuild.runtime.service_record import running_services
@@ -22,7 +20,7 @@ from nosbuild.store.contents import size_of
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.host_errors import cache_errors
 from nosbuild.store.in_use import unused
-from nosbuild.store.scratch import remove_abandoned, scratch_folder
+from nosbuild.store.scratch import remove_abandoned
 
 KEPT_SECONDS = 30 * 86400.0
 """How long what nobody uses is kept, unless asked otherwise."""
@@ -148,25 +146,14 @@ def _files(kind: Kind, folder: Path, in_use: set[str]) -> Iterator[ServerFiles]:
         yield ServerFiles(kind, path, facts.st_size, facts.st_mtime, state)
 
 
-def _remove_environment(folder: Path) -> bool:
-    with unused(folder / USED) as free:
-        if (folder / USED).exists() and not free:
-            return False
-        with scratch_folder(folder.parent) as away:  # nobody may find half of it
-            folder.replace(away / "gone")
-    # What its Python compiled lies below the folder's own name.
-    shutil.rmtree(cache_folder() / "pycache" / os.fspath(folder).lstrip("/"), ignore_errors=True)
-    return True
-
-
 def _remove_file(path: Path) -> bool:
     path.unlink(missing_ok=True)
     return True
 
 
 _REMOVE: dict[Kind, Callable[[Path], bool]] = {
-    "server environment": _remove_environment,
-    "server backends": _remove_environment,
+    "server environment": remove_made,
+    "server backends": remove_made,
     "log": _remove_file,
     "note": _remove_file,
 }
