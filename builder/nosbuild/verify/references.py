@@ -63,8 +63,15 @@ class References:
         return [item.inputs for item in self.items]
 
 
-def collect_references(spec: ModelSpec, out: Path) -> dict[str, Any]:
+def collect_references(
+    spec: ModelSpec, out: Path, loaded: LoadedSource | None = None
+) -> dict[str, Any]:
     """Run the source on every sample of the spec; write ``out``.
+
+    Args:
+        spec: of the model.
+        out: the folder to write into.
+        loaded: the source, of a spec whose tensors are known; None to load it.
 
     Returns:
         ``samples``, how many; ``real``, whether the user's; ``reasons`` against the source itself.
@@ -73,7 +80,7 @@ def collect_references(spec: ModelSpec, out: Path) -> dict[str, Any]:
         SampleError, SourceError: the samples or the source do not fit the spec.
         Refused: its answers' sizes depend on values, so that they cannot be batched.
     """
-    source, spec = load_source(spec)
+    source, spec = (loaded, spec) if loaded is not None else load_source(spec)
     samples = load_samples(spec, source.inputs)
     batched = is_batched((*source.inputs, *source.outputs))
     answers = [_run(source, samples, index, batched) for index in range(len(samples.items))]
