@@ -13,6 +13,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
+from nosbuild.repository.python_config import PYTHON, set_python, share_python, warms_up
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, TensorSpec
 
@@ -45,6 +46,8 @@ def model_config(
         _fill(config.input.add(), tensor, spec)
     for tensor in variant.outputs:
         _fill(config.output.add(), tensor, spec)
+    if variant.runs_on.backend == PYTHON:
+        set_python(config, variant.details, spec)
     config.version_policy.specific.versions.extend(versions)
     _instances(config, variant, spec)
     _batching(config, spec)
@@ -66,6 +69,7 @@ def interface_digest(config: ModelConfig) -> str:
         input=config.input,
         output=config.output,
     )
+    share_python(config, shared)
     return sha256_of_value(text_format.MessageToString(shared))
 
 
@@ -89,6 +93,8 @@ def _fill(message: Any, tensor: TensorSpec, spec: ModelSpec) -> None:
     message.name = tensor.name
     message.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
     message.dims.extend(config_dims(tensor, spec))
+    if tensor.optional:
+        message.optional = True
     if not tensor.item_shape and spec.max_batch_size:
         message.reshape.SetInParent()  # present and empty: a shape of no axes
 
@@ -106,6 +112,8 @@ def _instances(config: ModelConfig, variant: VerifiedVariant, spec: ModelSpec) -
             )
         return
     group.kind = group.KIND_CPU
+    if variant.runs_on.backend == PYTHON:
+        return  # its threads are its own
     # The name that NVIDIA's C++ ONNX Runtime backend reads; ours reads the same.
     threads = str(variant.measurement.threads)
     config.parameters["intra_op_thread_count"].string_value = threads
@@ -142,16 +150,20 @@ def warmup_files(
     """
     from tritonclient.utils import serialize_byte_tensor
 
-    messages, files = [], {}
+    messages: list[Any] = []
+    files: dict[str, bytes] = {}
+    if variant.runs_on.backend == PYTHON and not warms_up(variant.details):
+        return messages, files
     sizes = sorted({1, spec.dim_range(BATCH).typical}) if spec.max_batch_size else [1]
-    for index, tensor in enumerate(variant.inputs):
+    inputs = [tensor for tensor in variant.inputs if tensor.name in item]
+    for index, tensor in enumerate(inputs):
         array = item[tensor.name]
         is_text = tensor.dtype.name == "string"
         data = serialize_byte_tensor(array).item() if is_text else array.tobytes()
         files[f"{prefix}-{index}"] = data  # by position: a tensor's name may hold a slash
     for size in sizes:
         message = model_config_pb2.ModelWarmup(name=f"batch_{size}", batch_size=size)
-        for index, tensor in enumerate(variant.inputs):
+        for index, tensor in enumerate(inputs):
             field = message.inputs[tensor.name]
             field.data_type = model_config_pb2.DataType.Value(tensor.dtype.config)
             field.dims.extend(item[tensor.name].shape or [1])

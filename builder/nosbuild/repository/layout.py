@@ -4,11 +4,13 @@
         model.yaml             the user's
         config.pbtxt           Triton's; which versions it names is what is published
         warmup/                raw tensors that config.pbtxt's model_warmup reads
+        environments/          of a Python model: the environments that its versions run in
         report.html            the same for people, of the newest version
         reproduce/             a script for each step of the build, to run it alone
         .publish.lock          held by whoever publishes
         <version>/             immutable once it bears its number
-            model.onnx         the artifact
+            model.onnx         the artifact; of a Python model model.py, nos_python_model/,
+                               binding.json and source/
             nos.lock           what went into it
             golden/            samples and the source's answers
             report.json        every variant that was tried
@@ -31,6 +33,7 @@ REPORT = "report.json"
 PAGE = "report.html"
 WARMUP = "warmup"
 REPRODUCE = "reproduce"
+ENVIRONMENTS = "environments"
 PUBLISH_LOCK = ".publish.lock"
 STAGING_PREFIX = ".staging-"
 
@@ -77,18 +80,25 @@ class ModelFolder:
 
     def own_data(self) -> list[Path]:
         """The user's files that are neither Python nor prose: weights, labels, tables."""
-        built = {CONFIG, WARMUP, REPRODUCE, PAGE, "model.yaml", *map(str, self.versions())}
+        return [file for file in self.own_files() if file.suffix not in (".py", ".md")]
+
+    def own_files(self) -> list[Path]:
+        """The user's files, by name: all that no build made, but for the model.yaml and what is
+        hidden.
+        """
+        built = {CONFIG, WARMUP, REPRODUCE, ENVIRONMENTS, PAGE, "model.yaml"}
+        built |= set(map(str, self.versions()))
         found = []
         for entry in sorted(self.path.iterdir()):
             if entry.name not in built:
                 found += [entry] if entry.is_file() else sorted(entry.rglob("*"))
         readable = (file for file in found if file.is_file() and os.access(file, os.R_OK))
-        return [file for file in readable if self._is_data(file)]
+        return [file for file in readable if not self._is_hidden(file)]
 
-    def _is_data(self, file: Path) -> bool:
+    def _is_hidden(self, file: Path) -> bool:
         parts = file.relative_to(self.path).parts
         hidden = any(part.startswith((".", "__pycache__")) for part in parts)
-        return not hidden and file.suffix not in (".py", ".pyc", ".md")
+        return hidden or file.suffix == ".pyc"
 
 
 def model_folders(repository: Path) -> list[ModelFolder]:

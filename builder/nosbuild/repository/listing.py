@@ -39,12 +39,14 @@ def _built(folder: ModelFolder) -> ModelRow:
     config = read_config(folder.config)
     served = versions_in_config(config, folder.versions())
     version = max(served, default=0)
-    files = [path for path in folder.version(version).glob("model.*") if path.is_file()]
-    lock = folder.version(version) / LOCK
+    path = folder.version(version) / LOCK
+    lock = read_lock(path) if path.is_file() else None
+    names = lock.artifact if lock else [file.name for file in path.parent.glob("model.*")]
+    files = [path.parent / name for name in names if (path.parent / name).is_file()]
     return ModelRow(
         name=folder.name,
         version=version,
-        variant=read_lock(lock).variant if lock.is_file() else config.backend or config.platform,
+        variant=lock.variant if lock else config.backend or config.platform,
         size_bytes=sum(path.stat().st_size for path in files),
         max_batch_size=config.max_batch_size,
         description=config.parameters["description"].string_value,

@@ -9,6 +9,7 @@ from pathlib import Path
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import CONFIG, GOLDEN, LOCK
 from nosbuild.repository.lock import Lock, read_lock
+from nosbuild.repository.python_config import PYTHON
 from nosbuild.store.hashing import sha256_of_file
 
 
@@ -49,6 +50,17 @@ def differences(version: Path, served: Iterable[str], backend: str) -> Iterator[
             version.parent / CONFIG, f"names the backend {backend!r}, proven was {lock.backend!r}"
         )
     yield from _files(version, lock, list(served))
+    if lock.backend == PYTHON:
+        yield from _strangers(version, lock)
+
+
+def _strangers(version: Path, lock: Lock) -> Iterator[Difference]:
+    """Files that Python might import in place of those that were proven."""
+    for folder in {Path(name).parts[0] for name in lock.artifact if "/" in name}:
+        for file in sorted((version / folder).rglob("*")):
+            name = file.relative_to(version).as_posix()
+            if file.is_file() and name not in lock.artifact and "__pycache__" not in file.parts:
+                yield Difference(file, "was not there when the model was proven", f"Remove {file}.")
 
 
 def _files(version: Path, lock: Lock, served: list[str]) -> Iterator[Difference]:

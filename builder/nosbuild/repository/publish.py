@@ -229,6 +229,7 @@ def _write_version(version: Path, new: _New) -> None:
     for sample in new.variant.golden.glob("*.npz"):  # not copytree, whose error hides a full disk
         shutil.copyfile(sample, version / GOLDEN / sample.name)
     for name in new.variant.proof.artifact:
+        (version / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(new.variant.artifact / name, version / name)
     write_lock(new.lock, version / LOCK)
     (version / REPORT).write_text(new.report, encoding="utf-8")
