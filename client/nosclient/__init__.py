@@ -18,12 +18,15 @@ from nosclient._errors import (
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient.async_client import AsyncClient
+from nosclient.async_stream import AsyncStream
 from nosclient.client import Client
+from nosclient.stream import Stream
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "AsyncStream",
     "Client",
     "ClientClosed",
     "DeadlineExceeded",
@@ -39,5 +42,6 @@ __all__ = [
     "NosClientError",
     "ServerError",
     "ServerUnavailable",
+    "Stream",
     "TensorInfo",
 ]

@@ -25,8 +25,12 @@ Method = Literal[
     "load_model",
     "unload_model",
     "infer",
+    "stream_infer",
 ]
-"""Methods under the name that tritonclient's clients give them."""
+"""Methods under the name that tritonclient's clients give them.
+
+``stream_infer`` is answered with an open stream, for a ``Turn`` at a time.
+"""
 
 
 class Tensor(NamedTuple):
@@ -50,6 +54,33 @@ class Call:
     outputs: Sequence[str] | None = None
     priority: int = 0
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    request_id: str = ""
+
+
+class Chunk(NamedTuple):
+    """One message of an open stream."""
+
+    request_id: str
+    outputs: Mapping[str, npt.NDArray[Any]]
+    size: int
+    """Bytes of all outputs as they came."""
+    error: str
+    """The server's message; empty where there is none."""
+    is_last: bool | None
+    """None where the server does not tell: a model that is not decoupled, a request it refused."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One move on an open stream.
+
+    ``receive`` is answered with a Chunk, or None at the stream's end; ``send`` sends one more
+    request; ``finish`` says that no more will come and waits for the end.
+    """
+
+    stream: Any
+    action: Literal["receive", "send", "finish"]
+    call: Call | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +91,7 @@ class Pause:
 
 
 T = TypeVar("T")
-Operation = Generator[Call | Pause, Any, T]
+Operation = Generator[Call | Turn | Pause, Any, T]
 
 
 class Deadline:

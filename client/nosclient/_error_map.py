@@ -112,7 +112,7 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
         return ServerUnavailable(_unreachable(url, message))
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):
         return ModelLoadFailed(f"model {call.model!r} could not be loaded: {message}")
-    if call.method == "infer" and status in _MODEL_FAILED:
+    if call.method in ("infer", "stream_infer") and status in _MODEL_FAILED:
         return InferenceFailed(f"model {call.model!r} failed: {message}")
     if kind is ServerError:
         return ServerError(f"{url} answered {call.method} with {status}: {message}")
@@ -120,6 +120,11 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
 
 
 def _deadline(call: Call, url: str) -> DeadlineExceeded:
+    if call.method == "stream_infer":
+        return DeadlineExceeded(
+            f"the stream of {call.model!r} from {url} had not ended by the deadline, which is for "
+            'the whole of it; allow more with deadline=seconds, or float("inf")'
+        )
     about = f"{call.method} of {call.model!r}" if call.model else call.method
     return DeadlineExceeded(
         f"no answer to {about} from {url} before the deadline; allow more with deadline=seconds"

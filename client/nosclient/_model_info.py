@@ -73,6 +73,10 @@ class Signature:
     """0 where the first axis is no batch axis."""
     dynamic_batching: bool
     description: str
+    decoupled: bool = False
+    """True where one request has any number of answers: to be called with ``stream``."""
+    acknowledges: bool = False
+    """True where the model wants to know what a stream's reader has read, and waits for it."""
 
     @cached_property
     def inputs_by_name(self) -> Mapping[str, TensorInfo]:
@@ -214,6 +218,8 @@ def _signature_fields(metadata: Mapping[str, Any], config: Mapping[str, Any]) ->
         "max_batch_size": int(config.get("max_batch_size", 0)),
         "dynamic_batching": "dynamic_batching" in config,
         "description": description.get("string_value", ""),
+        "decoupled": bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
+        "acknowledges": "stream_acknowledge" in config.get("parameters", {}),
     }
 
 

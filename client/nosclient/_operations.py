@@ -6,7 +6,7 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -35,6 +35,8 @@ from nosclient._model_info import (
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
 """Longest time for a question about a failure: it must not outlast the patience of the caller."""
+_DECOUPLED = "decoupled transaction policy"
+"""In Triton's refusal to run a model that streams as one request with one answer."""
 
 
 class Operations:
@@ -73,28 +75,10 @@ class Operations:
         parameters: Mapping[str, str | int | float | bool] | None,
     ) -> Operation[dict[str, npt.NDArray[Any]]]:
         """One inference; the model's signature is fetched once and then remembered."""
-        version = _checked_version(name, version)
-        limit = self._start(deadline)
-        asked = [outputs] if isinstance(outputs, str) else outputs
-        known = self._signatures.get((name, version))
-        signature = known or (yield from self._fetch(name, version, limit))
-        try:
-            tensors = _checked(signature, inputs, asked)
-        except InvalidInput:
-            if known is None:
-                raise
-            # The model may have been replaced by one with another signature since.
-            tensors = _checked((yield from self._fetch(name, version, limit)), inputs, asked)
-        call = Call(
-            "infer",
-            limit.remaining(),
-            name,
-            version,
-            tensors,
-            asked,
-            priority,
-            parameters or {},
+        _, call = yield from self.prepared(
+            "infer", name, inputs, outputs, version, deadline, priority, parameters
         )
+        name, version = call.model, call.version
         try:
             result: dict[str, npt.NDArray[Any]] = yield call
         except InvalidInput:
@@ -105,7 +89,49 @@ class Operations:
             raise (yield from self._explained(error, name, version, InferenceFailed)) from error
         except ServerUnavailable as error:
             raise (yield from self._who_refused(error, name)) from error
+        except InferenceFailed as error:
+            if _DECOUPLED not in error.message:
+                raise
+            self._signatures.pop((name, version), None)
+            raise _to_be_streamed(name) from error
         return result
+
+    def prepared(
+        self,
+        method: Literal["infer", "stream_infer"],
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str | int,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+    ) -> Operation[tuple[Signature, Call]]:
+        """The inputs checked against the model's signature, and the call that sends them."""
+        version = _checked_version(name, version)
+        limit = self._start(deadline)
+        asked = [outputs] if isinstance(outputs, str) else outputs
+        known = self._signatures.get((name, version))
+        signature = known or (yield from self._fetch(name, version, limit))
+        try:
+            tensors = _checked(method, signature, inputs, asked)
+        except InvalidInput:
+            if known is None:
+                raise
+            # The model may have been replaced by one with another signature since.
+            signature = yield from self._fetch(name, version, limit)
+            tensors = _checked(method, signature, inputs, asked)
+        call = Call(
+            method, limit.remaining(), name, version, tensors, asked, priority, parameters or {}
+        )
+        return signature, call
+
+    def refused(self, error: NosClientError, name: str, version: str) -> Operation[NosClientError]:
+        """What to raise for a stream that ended with ``error``; the signature is forgotten."""
+        self._signatures.pop((name, version), None)
+        if isinstance(error, ModelNotFound):
+            return (yield from self._explained(error, name, version, InferenceFailed))
+        return error
 
     def is_ready(self, model: str | None, deadline: float | None) -> Operation[bool]:
         """Whether the server, and the model if one is named, would take a request now."""
@@ -264,9 +290,18 @@ def _checked_version(name: str, version: str | int) -> str:
     return text
 
 
+def _to_be_streamed(name: str) -> InvalidInput:
+    return InvalidInput(
+        f"model {name!r} streams its answers (it is decoupled): call it with "
+        f"stream({name!r}, inputs) over gRPC"
+    )
+
+
 def _checked(
-    signature: Signature, inputs: Mapping[str, Any], outputs: Sequence[str] | None
+    method: str, signature: Signature, inputs: Mapping[str, Any], outputs: Sequence[str] | None
 ) -> list[Any]:
+    if method == "infer" and signature.decoupled:
+        raise _to_be_streamed(signature.name)
     if outputs is not None:
         check_outputs(signature, outputs)
     return encode(signature, inputs)

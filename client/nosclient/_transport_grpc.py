@@ -8,9 +8,10 @@ from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from nosclient._address import Address
-from nosclient._call import Call
+from nosclient._call import Call, Turn
 from nosclient._codec import call_arguments, read_outputs
 from nosclient._error_map import translate
+from nosclient._stream_grpc import AsyncGrpcStreams, GrpcStreams
 
 _JSON = frozenset(
     {
@@ -49,9 +50,14 @@ class GrpcTransport:
     def __init__(self, address: Address) -> None:
         self._url = str(address)
         self._client = triton.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+        self._streams = GrpcStreams(address, _CHANNEL)
 
-    def perform(self, call: Call) -> Any:
+    def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
+        if isinstance(call, Turn):
+            return call.stream.take(call)
+        if call.method == "stream_infer":
+            return self._streams.open(call)
         try:
             answer = getattr(self._client, call.method)(**_arguments(call))
         except (InferenceServerException, TimeoutError) as error:
@@ -59,8 +65,9 @@ class GrpcTransport:
         return read_outputs(answer) if call.method == "infer" else answer
 
     def close(self) -> None:
-        """Close the channel; calls in flight are cancelled."""
+        """Close the channels; calls and streams in flight are cancelled."""
         self._client.close()
+        self._streams.close()
 
 
 class AsyncGrpcTransport:
@@ -71,9 +78,14 @@ class AsyncGrpcTransport:
 
         self._url = str(address)
         self._client = aio.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+        self._streams = AsyncGrpcStreams(address, _CHANNEL)
 
-    async def perform(self, call: Call) -> Any:
+    async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
+        if isinstance(call, Turn):
+            return await call.stream.take(call)
+        if call.method == "stream_infer":
+            return await self._streams.open(call)
         try:
             answer = await getattr(self._client, call.method)(**_arguments(call))
         except (InferenceServerException, TimeoutError) as error:
@@ -81,5 +93,6 @@ class AsyncGrpcTransport:
         return read_outputs(answer) if call.method == "infer" else answer
 
     async def close(self) -> None:
-        """Close the channel; calls in flight are cancelled."""
+        """Close the channels; calls and streams in flight are cancelled."""
         await self._client.close()
+        await self._streams.close()

@@ -12,7 +12,7 @@ from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
 from nosclient._address import Address
-from nosclient._call import Call
+from nosclient._call import Call, Turn
 from nosclient._codec import call_arguments, read_outputs
 from nosclient._error_map import translate
 from nosclient._http_connections import HttpConnections, Reply
@@ -41,8 +41,9 @@ class HttpTransport:
         self._url = str(address)
         self._connections = HttpConnections(address)
 
-    def perform(self, call: Call) -> Any:
+    def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
+        assert isinstance(call, Call), "HTTP has no streams, and none is opened"
         try:
             return self._perform(call)
         except (InferenceServerException, OSError, HTTPException) as error:
@@ -110,8 +111,9 @@ class AsyncHttpTransport:
             conn_timeout=None,  # ours is per call
         )
 
-    async def perform(self, call: Call) -> Any:
+    async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
+        assert isinstance(call, Call), "HTTP has no streams, and none is opened"
         request = getattr(self._client, call.method)(**call_arguments(call, triton))
         try:
             answer = await asyncio.wait_for(request, call.timeout)

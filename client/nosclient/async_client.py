@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from nosclient._address import Address, parse_address
-from nosclient._call import Call, Operation, Pause, T
+from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._stream_session import StreamSession
+from nosclient.async_stream import AsyncStream
 
 
 class AsyncClient:
@@ -51,6 +53,23 @@ class AsyncClient:
         return await self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    def stream(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        version: str | int = "",
+        deadline: float | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> AsyncStream:
+        """As ``Client.stream``, for ``async for``; errors come with the first chunk."""
+        session = StreamSession(
+            self._operations, name, inputs, outputs, version, deadline, priority, parameters
+        )
+        return AsyncStream(self._drive, session, self._address)
 
     async def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
         """As ``Client.is_ready``."""
@@ -120,7 +139,7 @@ class AsyncClient:
 
 
 class _AsyncTransport(Protocol):
-    async def perform(self, call: Call) -> Any: ...
+    async def perform(self, call: Call | Turn) -> Any: ...
 
     async def close(self) -> None: ...
 

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from nosclient._address import Address, parse_address
-from nosclient._call import Call, Operation, Pause, T
+from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._stream_session import StreamSession
+from nosclient.stream import Stream
 
 
 class Client:
@@ -87,6 +89,44 @@ class Client:
         return self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    def stream(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        version: str | int = "",
+        deadline: float | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Stream:
+        """One inference with any number of answers; over gRPC only.
+
+        Args:
+            name: the model; one that is not decoupled gives a single chunk.
+            inputs: as for ``run``.
+            outputs: as for ``run``.
+            version: as for ``run``.
+            deadline: seconds for the whole stream, in place of the client's; ``float("inf")`` for
+                no limit.
+            priority: as for ``run``.
+            parameters: as for ``run``.
+
+        Returns:
+            An iterator of chunks, each name -> array as ``run`` returns them.
+
+        Raises:
+            InvalidInput: the inputs do not fit the model, and nothing was run; or the client
+                speaks HTTP.
+            ModelNotFound, ModelNotReady: as for ``run``.
+
+        What the model fails on, as InferenceFailed, comes after the chunks before it.
+        """
+        session = StreamSession(
+            self._operations, name, inputs, outputs, version, deadline, priority, parameters
+        )
+        return Stream(self._drive, session, self._address)
 
     def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
         """Whether the server (and the model) would take a request now; False if nobody answers."""
@@ -169,7 +209,7 @@ class Client:
 
 
 class _Transport(Protocol):
-    def perform(self, call: Call) -> Any: ...
+    def perform(self, call: Call | Turn) -> Any: ...
 
     def close(self) -> None: ...
 
