@@ -83,6 +83,11 @@ class Graph:
     decoupled: bool
     """A request has any number of answers, because one of the models gives so many."""
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that it calls, once."""
+        return tuple(dict.fromkeys(stage.model for stage in self.stages))
+
     def write(self, folder: Path) -> None:
         """``folder/pipeline.json``."""
         text = json.dumps(asdict(self), indent=1) + "\n"

@@ -6,21 +6,24 @@ serves them from the same repository; a build runs what is published of them, in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import SpecError
+from nosbuild.export.pipeline import Graph
 from nosbuild.repository.layout import ModelFolder, model_folders
-from nosbuild.repository.member import Member, read_member
+from nosbuild.repository.member import ENSEMBLE, Member, read_member
 from nosbuild.spec.problems import did_you_mean
+from nosbuild.verify.pipeline_runner import PipelineRunner, RunningStage, Runs
 from nosbuild.verify.runner import Runner, open_runner
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
     from nosbuild.spec.yaml_source import KeyPath
+    from nosbuild.tensors import TensorSpec
 
-__all__ = ["Member", "called_models", "members_of", "open_member"]
+__all__ = ["Member", "called_models", "members_beside", "members_of", "open_member"]
 
 
 def called_models(spec: ModelSpec) -> dict[str, KeyPath]:
@@ -62,14 +65,54 @@ def members_of(spec: ModelSpec, repository: Path) -> dict[str, Member]:
     return found
 
 
+def members_beside(names: Iterable[str], repository: Path) -> dict[str, Member]:
+    """Models of a repository by name, for what is published itself: it has no model.yaml.
+
+    Raises:
+        RepositoryError: one of them is not there, cannot be read, or no build made it.
+    """
+    return {name: read_member(ModelFolder(repository / name)) for name in dict.fromkeys(names)}
+
+
 def open_member(member: Member) -> Runner:
     """What runs a member here as Triton would; arrays have the batch axis where it is batched.
 
     Raises:
         HostError: this machine cannot run it.
         Refused: it would run on something else than in Triton.
+        RepositoryError: a model that it calls is not there.
     """
+    if member.backend == ENSEMBLE:
+        graph = Graph.read(member.folder)
+        members = members_beside(graph.models, member.repository)
+        runners = {name: open_member(one) for name, one in members.items()}
+        return composed(graph, runners, members, member.inputs, member.outputs)
     return open_runner(member.folder, member.runs_on)
+
+
+def composed(
+    graph: Graph,
+    runners: Mapping[str, Runs],
+    members: Mapping[str, Member],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+) -> PipelineRunner:
+    """Models that pass values on.
+
+    Args:
+        graph: of the pipeline.
+        runners: what runs each model.
+        members: the models.
+        inputs: of the pipeline.
+        outputs: of the pipeline.
+    """
+    stages = [
+        RunningStage(
+            stage, runners[stage.model], members[stage.model].inputs, members[stage.model].outputs
+        )
+        for stage in graph.stages
+    ]
+    return PipelineRunner(stages, inputs, outputs, streams=graph.decoupled)
 
 
 def unbuilt_members(spec: ModelSpec, repository: Path) -> Mapping[str, Path]:
