@@ -4,7 +4,9 @@
         model.yaml             the user's
         config.pbtxt           Triton's; which versions it names is what is published
         warmup/                raw tensors that config.pbtxt's model_warmup reads
-        environments/          of a Python model: the environments that its versions run in
+        environments/          of a Python model: the environments that its versions run in,
+                               as links into the cache, or packed
+        triton_python_backend_stub   link to Triton's worker, for another Python than the server's
         report.html            the same for people, of the newest version
         reproduce/             a script for each step of the build, to run it alone
         .publish.lock          held by whoever publishes
@@ -34,6 +36,7 @@ PAGE = "report.html"
 WARMUP = "warmup"
 REPRODUCE = "reproduce"
 ENVIRONMENTS = "environments"
+STUB = "triton_python_backend_stub"
 PUBLISH_LOCK = ".publish.lock"
 STAGING_PREFIX = ".staging-"
 
@@ -86,7 +89,7 @@ class ModelFolder:
         """The user's files, by name: all that no build made, but for the model.yaml and what is
         hidden.
         """
-        built = {CONFIG, WARMUP, REPRODUCE, ENVIRONMENTS, PAGE, "model.yaml"}
+        built = {CONFIG, WARMUP, REPRODUCE, ENVIRONMENTS, STUB, PAGE, "model.yaml"}
         built |= set(map(str, self.versions()))
         found = []
         for entry in sorted(self.path.iterdir()):
