@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nosbuild.plan.target import Target
-from nosbuild.plan.variants import BASELINE, VARIANTS, PlannedVariant
+from nosbuild.plan.variants import BASELINE, PYTHON, VARIANTS, PlannedVariant
 from nosbuild.spec.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -47,16 +47,20 @@ class BuildPlan:
         """The plan in a few lines."""
         lines = [f"{self.model}: from {self.source_kind}, to run on {self.target}"]
         for variant in self.variants:
-            made = " -> ".join(["export", *variant.recipe])
+            first = "export" if variant is not PYTHON else "package"
+            made = " -> ".join([first, *variant.recipe])
             lines.append(f"  try   {variant.name} ({made}; backend {variant.runs_on.backend})")
         lines += [f"  skip  {skip.what}: {skip.reason}" for skip in self.skips]
         shares = ", ".join(f"{p.instances} x {p.threads}" for p in self.placements)
-        lines.append(f"  instances x threads to measure: {shares}")
+        if shares:
+            lines.append(f"  instances x threads to measure: {shares}")
         return "\n".join(lines)
 
 
 def plan_build(spec: ModelSpec, host: HostFacts, target: Target) -> BuildPlan:
     """Decide what to try for this spec on this host; pure."""
+    if spec.source.kind == "python":
+        return BuildPlan(spec.name, spec.source.kind, target, (PYTHON,), (), ())
     wanted = PRECISIONS if spec.precision == "auto" else spec.precision
     variants: list[PlannedVariant] = []
     skips: list[Skip] = []

@@ -25,6 +25,10 @@ class PlannedVariant:
     runs_on: RunsOn = field(default_factory=RunsOn)
 
 
+PYTHON = PlannedVariant("python", "fp32", runs_on=RunsOn(backend="python"))
+"""A class as it is: the one way to serve it."""
+
+
 def _cuda(name: str, precision: Precision, *recipe: str) -> PlannedVariant:
     return PlannedVariant(name, precision, recipe, ("gpu",), RunsOn(accelerator="cuda"))
 

@@ -62,7 +62,7 @@ class CachedSteps:
         """The step's entry.
 
         Args:
-            step: a key of ``keys.STEPS``; its function is that of ``steps.functions``.
+            step: a key of ``keys.STEPS``, which tells where its function is.
             made_from: what decides the result beside the spec and the code: digests of other
                 steps' files, and others.
             arguments: of the function; paths are not looked into, so what they hold must be in
@@ -116,7 +116,7 @@ class CachedSteps:
     def _request(self, step: str, label: str, arguments: dict[str, Any]) -> Isolated:
         logs = cache_folder() / "logs"
         return Isolated(
-            function=f"nosbuild.steps.functions:{step.replace('-', '_')}",
+            function=f"{STEPS[step].functions}:{step.replace('-', '_')}",
             spec_file=self.spec.file,
             out=logs,  # where it really goes is known when it is made
             arguments=arguments,

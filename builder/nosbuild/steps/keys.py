@@ -31,15 +31,32 @@ class StepKind:
     """Its result belongs to one model's folder."""
     machine_matters: bool = False
     """It measures, or runs what another processor or GPU may compute otherwise."""
+    functions: str = "nosbuild.steps.functions"
+    """Module of the function that bears the step's name."""
 
 
 _SOURCE = ("name", "source", "inputs", "outputs", "dims")
+_PYTHON = (
+    *_SOURCE,
+    *("batching", "requirements", "python", "system_site", "methods", "models", "pad"),
+)
 _BACKENDS = ("inside_triton", "plan/runs_on.py", "export/saving.py")
 _OPTIMISE = ("optimize", "export/portable.py", "export/saving.py")
 _RESCUING = ("steps/rescuing.py", "steps/conversions.py")
 _ANSWERS = ("verify/references.py", "verify/golden.py")
 _OPTIMISATION = StepKind((), _OPTIMISE)
 _CALIBRATED = StepKind((), (*_OPTIMISE, *_ANSWERS))
+
+
+def _python_kind(sections: tuple[str, ...], *rooms: str) -> StepKind:
+    """A step of a Python class."""
+    return StepKind(
+        sections,
+        ("spec", "source", "environments", "inside_triton/python_model", *rooms),
+        runs_user_code=True,
+        functions="nosbuild.steps.python_functions",
+    )
+
 
 STEPS: dict[str, StepKind] = {
     "export": StepKind(_SOURCE, ("spec", "source", "export"), runs_user_code=True),
@@ -73,10 +90,13 @@ STEPS: dict[str, StepKind] = {
         runs_user_code=True,
         machine_matters=True,
     ),
+    "package": _python_kind(_PYTHON, "export"),
+    "python-references": _python_kind((*_PYTHON, "samples"), "verify"),
+    "python-prove": _python_kind((*_PYTHON, "quality"), "verify", "steps/python_calls.py"),
 }
 """Every step that is cached."""
 
-_ALWAYS = ("tensors.py", "steps/functions.py", "steps/child.py", "store/hashing.py")
+_ALWAYS = ("tensors.py", "steps/child.py", "store/hashing.py")
 """Code that every step runs."""
 
 
@@ -94,7 +114,7 @@ def key_parts(
     kind = STEPS[step]
     parts: dict[str, Any] = {
         "step": step,
-        "code": _code_digest((*_ALWAYS, *kind.rooms)),
+        "code": _code_digest((*_ALWAYS, _file_of(kind.functions), *kind.rooms)),
         "spec": spec.section(*kind.sections),
         "folder": str(spec.folder) if kind.runs_user_code else "",
         "versions": {
@@ -144,6 +164,11 @@ def distribution_name(requirement: str) -> str:
             break
         name += char
     return name
+
+
+def _file_of(module: str) -> str:
+    """``steps/functions.py``."""
+    return f"{module.partition('.')[2].replace('.', '/')}.py"
 
 
 @cache
