@@ -6,15 +6,14 @@ those of one. Its rules: ensemble_scheduler/ensemble_utils.cc of triton-inferenc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nosbuild.errors import SpecError
 from nosbuild.export.pipeline_axes import ITSELF, Axes, End
+from nosbuild.export.pipeline_graph import Called, Graph, Stage
 from nosbuild.export.pipeline_tensors import described_tensors
 from nosbuild.spec.problems import Finding, did_you_mean
 from nosbuild.tensors import TensorSpec
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from nosbuild.spec.pipelines import PipelineStep
     from nosbuild.spec.yaml_source import KeyPath
 
-PIPELINE_FILE = "pipeline.json"
-
 
 class Callee(Protocol):
     """What a pipeline must know of a model that it calls."""
@@ -33,6 +30,22 @@ class Callee(Protocol):
     @property
     def name(self) -> str:
         """In the repository."""
+
+    @property
+    def version(self) -> int:
+        """The one that Triton serves."""
+
+    @property
+    def variant(self) -> str:
+        """What is published."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides its answers."""
+
+    @property
+    def interface(self) -> str:
+        """Of names, dtypes, shapes and batching."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -61,43 +74,6 @@ class Callee(Protocol):
     @property
     def dims(self) -> Mapping[str, str]:
         """Axis -> ``min..typical..max``, where known."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step as Triton runs it."""
-
-    model: str
-    inputs: dict[str, str]
-    """The model's input -> the ensemble's tensor."""
-    outputs: dict[str, str]
-    """The model's output -> the ensemble's tensor."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A pipeline as Triton runs it: what ``pipeline.json`` holds."""
-
-    stages: tuple[Stage, ...]
-    """Each after those whose tensors it takes."""
-    decoupled: bool
-    """A request has any number of answers, because one of the models gives so many."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Every model that it calls, once."""
-        return tuple(dict.fromkeys(stage.model for stage in self.stages))
-
-    def write(self, folder: Path) -> None:
-        """``folder/pipeline.json``."""
-        text = json.dumps(asdict(self), indent=1) + "\n"
-        (folder / PIPELINE_FILE).write_text(text, encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Graph:
-        """Read it back."""
-        written = json.loads((folder / PIPELINE_FILE).read_text(encoding="utf-8"))
-        return cls(tuple(Stage(**stage) for stage in written["stages"]), written["decoupled"])
 
 
 @dataclass(frozen=True)
@@ -149,6 +125,7 @@ def compile_pipeline(spec: ModelSpec, models: Mapping[str, Callee]) -> CompiledP
         Graph(
             tuple(_stage(steps[place], names) for place in _order(steps)),
             any(models[step.model].decoupled for step in steps),
+            {step.model: _called(models[step.model]) for step in steps},
         ),
         tensors.inputs,
         tensors.outputs,
@@ -290,6 +267,10 @@ def _stage(step: PipelineStep, names: Mapping[str, str]) -> Stage:
         {tensor: names[value] for tensor, value in step.inputs.items()},
         {tensor: names[value] for tensor, value in step.outputs.items()},
     )
+
+
+def _called(model: Callee) -> Called:
+    return Called(model.version, model.variant, model.digest, model.interface)
 
 
 def _described(tensor: TensorSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
+from nosbuild.repository.ensemble_config import is_ensemble, set_ensemble, share_ensemble
 from nosbuild.repository.python_config import PYTHON, set_python, share_python, warms_up
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, TensorSpec
@@ -49,8 +50,11 @@ def model_config(
     if variant.runs_on.backend == PYTHON:
         set_python(config, variant.details, spec)
     config.version_policy.specific.versions.extend(versions)
-    _instances(config, variant, spec)
-    _batching(config, spec)
+    if is_ensemble(variant):
+        set_ensemble(config, variant.artifact)
+    else:
+        _instances(config, variant, spec)
+        _batching(config, spec)
     config.model_warmup.extend(warmup)
     if spec.response_cache:
         config.response_cache.enable = True
@@ -70,6 +74,7 @@ def interface_digest(config: ModelConfig) -> str:
         output=config.output,
     )
     share_python(config, shared)
+    share_ensemble(config, shared)
     return sha256_of_value(text_format.MessageToString(shared))
 
 
@@ -152,6 +157,8 @@ def warmup_files(
 
     messages: list[Any] = []
     files: dict[str, bytes] = {}
+    if is_ensemble(variant):
+        return messages, files  # its models have theirs
     if variant.runs_on.backend == PYTHON and not warms_up(variant.details):
         return messages, files
     sizes = sorted({1, spec.dim_range(BATCH).typical}) if spec.max_batch_size else [1]

@@ -13,6 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from nosbuild.errors import RepositoryError
 from nosbuild.plan import RunsOn
 from nosbuild.repository.config import read_config
+from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
 from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.repository.served import versions_in_config
@@ -20,9 +21,6 @@ from nosbuild.spec.declared_tensors import parse_tensors
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_triton
 from nosbuild.verify.golden import read_golden
-
-ENSEMBLE = "ensemble"
-"""Triton's name of the platform that runs a pipeline."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Member:
     stateful: bool
     """It remembers between the requests of a sequence."""
     digest: str
-    """Identity of its lock: another one may answer otherwise."""
+    """Of the identity of its lock, and of those of the models that it calls: one that is not
+    another answers as it did."""
     calls: tuple[str, ...] = ()
     """Models that it calls itself."""
     dims: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +101,7 @@ def read_member(folder: ModelFolder) -> Member:
         )
     lock = read_lock(path)
     said = lock.spec or {}
+    calls = _calls(config, lock)
     scalars = _scalars(config, path.parent)
     return Member(
         name=folder.name,
@@ -115,15 +115,31 @@ def read_member(folder: ModelFolder) -> Member:
         max_batch_size=config.max_batch_size,
         decoupled=config.model_transaction_policy.decoupled,
         stateful=config.HasField("sequence_batching"),
-        digest=lock.identity,
-        calls=tuple(_calls(config, lock)),
+        digest=_digest(folder, {}),
+        calls=calls,
         dims=dict(said.get("dims") or {}),
     )
 
 
-def _calls(config: Any, lock: Lock) -> list[str]:
+def _calls(config: Any, lock: Lock) -> tuple[str, ...]:
     steps = [step.model_name for step in config.ensemble_scheduling.step]
-    return list(dict.fromkeys(steps or (lock.spec or {}).get("models") or ()))
+    return tuple(dict.fromkeys(steps or (lock.spec or {}).get("models") or ()))
+
+
+def _digest(folder: ModelFolder, known: dict[str, str]) -> str:
+    """The identity of what is served, and of all that it calls; models may call in a circle."""
+    if folder.name in known or not folder.is_built:
+        return known.get(folder.name, "")
+    known[folder.name] = ""
+    config = read_config(folder.config)
+    version = max(versions_in_config(config, folder.versions()), default=0)
+    path = folder.version(version) / LOCK
+    if path.is_file():
+        lock = read_lock(path)
+        beside = [ModelFolder(folder.path.parent / name) for name in _calls(config, lock)]
+        called = {other.name: _digest(other, known) for other in beside}
+        known[folder.name] = sha256_of_value([lock.identity, called]) if called else lock.identity
+    return known[folder.name]
 
 
 def _interface(tensor: TensorSpec, optional: bool) -> list[Any]:

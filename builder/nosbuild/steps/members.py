@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import SpecError
-from nosbuild.export.pipeline import Graph
+from nosbuild.export.pipeline_graph import Graph
+from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import ModelFolder, model_folders
-from nosbuild.repository.member import ENSEMBLE, Member, read_member
+from nosbuild.repository.member import Member, read_member
 from nosbuild.spec.problems import did_you_mean
 from nosbuild.verify.pipeline_runner import PipelineRunner, RunningStage, Runs
 from nosbuild.verify.runner import Runner, open_runner
@@ -84,7 +85,7 @@ def open_member(member: Member) -> Runner:
     """
     if member.backend == ENSEMBLE:
         graph = Graph.read(member.folder)
-        members = members_beside(graph.models, member.repository)
+        members = members_beside(graph.called, member.repository)
         runners = {name: open_member(one) for name, one in members.items()}
         return composed(graph, runners, members, member.inputs, member.outputs)
     return open_runner(member.folder, member.runs_on)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import RepositoryError
-from nosbuild.export.pipeline import Graph
+from nosbuild.export.pipeline_graph import Graph
 from nosbuild.repository.layout import LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.member import Member
@@ -111,7 +111,7 @@ def _original(member: Member, beside: Path) -> Runs:
         return open_member(member)
     if spec.source.kind == "pipeline":
         graph = Graph.read(member.folder)
-        members = members_beside(graph.models, member.repository)
+        members = members_beside(graph.called, member.repository)
         return open_originals(graph, members, member.inputs, member.outputs, beside)
     source, _ = load_source(spec)
     _forget_modules(spec.folder)

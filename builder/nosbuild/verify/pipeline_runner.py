@@ -11,7 +11,7 @@ from nosbuild.errors import NosError, Refused
 if TYPE_CHECKING:
     import numpy as np
 
-    from nosbuild.export.pipeline import Stage
+    from nosbuild.export.pipeline_graph import Stage
     from nosbuild.source.loaded import Arrays
     from nosbuild.tensors import TensorSpec
 
