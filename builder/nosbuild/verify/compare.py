@@ -68,6 +68,7 @@ class Comparison:
         candidate: dict[str, np.ndarray],
         reference: dict[str, np.ndarray],
         indices: Sequence[int],
+        batch: int = 0,
     ) -> None:
         """Compare one run; arrays have the batch axis (or are one unbatched item).
 
@@ -75,16 +76,18 @@ class Comparison:
             candidate: the variant's outputs.
             reference: the source's outputs for the same inputs.
             indices: the samples of the rows.
+            batch: rows that ran together, where these are not all of them.
 
         Raises:
             Refused: the shapes differ, so that nothing can be compared.
         """
+        batch = batch or len(indices)
         for output, bar in self.checks:
             ours, theirs = candidate[output], reference[output]
             if ours.shape != theirs.shape:
                 raise Refused(
                     f"{output} has shape {list(ours.shape)} for sample {indices[0]} in a batch of "
-                    f"{len(indices)}, the source gives {list(theirs.shape)}",
+                    f"{batch}, the source gives {list(theirs.shape)}",
                     "Sizes that depend on values, or on the other rows of a batch, cannot be "
                     "served in batches: declare the tensors without the batch axis.",
                 )
@@ -92,10 +95,10 @@ class Comparison:
                 ours, theirs = ours[None], theirs[None]
             value = self._measure(bar, output, ours, theirs)
             if bar.metric in SHARES:
-                shares = self._shares.setdefault((output, bar, len(indices)), [])
+                shares = self._shares.setdefault((output, bar, batch), [])
                 shares.append(_Share(value, theirs.size, indices[0]))
             else:
-                self._keep(output, bar, value, len(indices), indices[0])
+                self._keep(output, bar, value, batch, indices[0])
 
     def _keep(self, output: str, bar: Bar, value: float, batch: int, sample: int) -> None:
         key = (output, bar)
