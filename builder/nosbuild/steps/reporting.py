@@ -47,6 +47,7 @@ def report_of(
     host: HostFacts,
     rows: Sequence[VariantReport],
     references: dict[str, Any],
+    said: str = "",
 ) -> BuildReport:
     """The report of a build.
 
@@ -56,6 +57,7 @@ def report_of(
         host: where it was built.
         rows: of every variant, one of them published.
         references: the result of the references step.
+        said: the sentence about it, where there is no other variant to compare with.
     """
     by_name = {row.name: row for row in rows}
     published = next(row for row in rows if row.verdict == "published")
@@ -66,7 +68,7 @@ def report_of(
         model=complete.name,
         description=complete.description,
         published=published.name,
-        headline=headline(published, by_name[BASELINE], source),
+        headline=said or headline(published, by_name[BASELINE], source),
         objective=complete.objective.kind + (f" while p99 <= {limit:g} ms" if limit else ""),
         target=str(plan.target),
         typical_batch=complete.dim_range(BATCH).typical if complete.is_batched else 1,
