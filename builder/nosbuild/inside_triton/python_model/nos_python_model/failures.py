@@ -1,0 +1,30 @@
+"""What a request raised, as it is answered and logged."""
+
+import traceback
+from pathlib import Path
+
+from nos_python_model.arguments import BadInput
+from nos_python_model.problems import shown
+
+_OWN = Path(__file__).parent
+
+
+class Failure:
+    """The answer to a request that failed.
+
+    ``message`` is for the caller. ``traceback`` is for the log, from the user's method on; empty
+    where ``is_bad_input``, for which the caller is at fault.
+    """
+
+    def __init__(self, error):
+        self.error = error
+        self.is_bad_input = isinstance(error, BadInput)
+        self.message = str(error) if self.is_bad_input else shown(error)
+        self.traceback = "" if self.is_bad_input else _users_traceback(error)
+
+
+def _users_traceback(error):
+    frame = error.__traceback__
+    while frame is not None and Path(frame.tb_frame.f_code.co_filename).parent == _OWN:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame))
