@@ -7,7 +7,7 @@ from typing import Any
 
 from nosbuild.spec.dims import DEFAULT_BATCH, PATTERN, BadRange, DimRange
 from nosbuild.spec.problems import Finding, did_you_mean
-from nosbuild.spec.yaml_source import type_name
+from nosbuild.spec.yaml_source import KeyPath, dotted, type_name
 from nosbuild.tensors import BATCH, TensorSpec
 
 Tensors = dict[str, TensorSpec]
@@ -36,33 +36,59 @@ def with_batch(dims: dict[str, DimRange], *sections: Tensors | None) -> dict[str
     return {BATCH: DEFAULT_BATCH, **dims}
 
 
+def used_dims(dims: dict[str, DimRange], *sections: Tensors) -> dict[str, DimRange]:
+    """The ranges of the axes that the tensors have."""
+    used = _axes([tensor for section in sections for tensor in section.values()])
+    return {axis: sizes for axis, sizes in dims.items() if axis in used}
+
+
 def axis_findings(
-    inputs: Tensors | None, outputs: Tensors | None, dims: dict[str, DimRange]
+    inputs: Tensors | None,
+    outputs: Tensors | None,
+    dims: dict[str, DimRange],
+    *,
+    ranged: bool = True,
+    of_one_model: bool = True,
 ) -> list[Finding]:
-    """Everything that is wrong with the axes; tensors not known yet (None) are not judged."""
+    """Everything that is wrong with the axes; tensors not known yet (None) are not judged.
+
+    Args:
+        inputs: by name.
+        outputs: by name.
+        dims: the ranges.
+        ranged: whether an axis of an input needs a range.
+        of_one_model: whether these are the tensors of one model; otherwise they are not compared.
+    """
     return [
-        *_batch_findings(inputs or {}, outputs or {}),
-        *_without_range(inputs or {}, dims),
-        *_unused(inputs, outputs, dims),
+        *_misplaced_batch(inputs or {}, outputs or {}),
+        *(_lacking_batch(inputs or {}, outputs or {}) if of_one_model else ()),
+        *(_without_range(inputs or {}, dims) if ranged else ()),
+        *(_unused(inputs, outputs, dims) if of_one_model else ()),
     ]
 
 
-def _batch_findings(inputs: Tensors, outputs: Tensors) -> Iterator[Finding]:
-    placed = [
+def _placed(inputs: Tensors, outputs: Tensors) -> list[tuple[KeyPath, TensorSpec]]:
+    return [
         *((("inputs", name), tensor) for name, tensor in inputs.items()),
         *((("outputs", name), tensor) for name, tensor in outputs.items()),
     ]
-    batched = next((key for key, tensor in placed if BATCH in tensor.shape), None)
-    if batched is None:
-        return
-    for key, tensor in placed:
+
+
+def _misplaced_batch(inputs: Tensors, outputs: Tensors) -> Iterator[Finding]:
+    for key, tensor in _placed(inputs, outputs):
         if BATCH in tensor.shape[1:]:
             others = [str(dim) for dim in tensor.shape if dim != BATCH]
             right = f"{tensor.dtype.name}[{', '.join([BATCH, *others])}]"
             found = f"{tensor.declaration}: batch must be the first axis, once"
             yield Finding(key, found, f"write {right}, or name that axis otherwise")
-        elif not tensor.is_batched:
-            found = f"{tensor.declaration} has no batch axis, but {'.'.join(batched)} has one"
+
+
+def _lacking_batch(inputs: Tensors, outputs: Tensors) -> Iterator[Finding]:
+    placed = _placed(inputs, outputs)
+    batched = [dotted(key) for key, tensor in placed if BATCH in tensor.shape]
+    for key, tensor in placed if batched else ():
+        if BATCH not in tensor.shape:
+            found = f"{tensor.declaration} has no batch axis, but {batched[0]} has one"
             remedy = "declare every input and output with batch first, or none of them"
             yield Finding(key, found, remedy)
 

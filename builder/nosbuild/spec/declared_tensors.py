@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nosbuild.spec.problems import Finding, did_you_mean, one_of
+from nosbuild.spec.sources import Source
 from nosbuild.spec.yaml_source import type_name
 from nosbuild.tensors import DTYPES, DType, TensorSpec
 
@@ -51,6 +52,28 @@ def parse_tensors(section: str, value: object) -> dict[str, TensorSpec] | list[F
         else:
             findings += tensor
     return findings or tensors
+
+
+def source_findings(
+    section: str, tensors: dict[str, TensorSpec] | None, source: Source | None
+) -> Iterator[Finding]:
+    """What the source says against what is declared, or not declared."""
+    if source is None:
+        return
+    if tensors is None and source.kind == "torch":
+        remedy = f"add {section}: {{<name>: {_EXAMPLE}}}"
+        yield Finding((section,), "is missing; a torch module does not tell its tensors", remedy)
+    if tensors is not None and source.kind == "pipeline":
+        for name in tensors:
+            if name not in source.inputs:
+                remedy = did_you_mean(name, source.inputs, one_of(source.inputs))
+                found = f"no step takes {name!r} from outside the pipeline"
+                yield Finding((section, name), found, remedy)
+        for name in source.inputs:
+            if name not in tensors:
+                found = f"is missing; a step takes {name!r}, which no step makes"
+                remedy = f"add it, or correct the value's name: {one_of(tensors)}"
+                yield Finding((section, name), found, remedy)
 
 
 def dump_tensors(tensors: dict[str, TensorSpec] | None) -> dict[str, Any] | None:
@@ -123,21 +146,24 @@ def _range_findings(key: tuple[str, ...], dtype: DType, limits: object) -> Itera
         yield Finding(key, f"{low} is above {high}", f"write [{high}, {low}]")
     elif not (dtype.is_float or dtype.is_integer):
         yield Finding(key, f"a {dtype.name} tensor has no range", "remove it")
-    elif dtype.is_integer and not (low >= _lowest(dtype) and high <= _highest(dtype)):
-        remedy = f"stay between {_lowest(dtype)} and {_highest(dtype)}, or take another dtype"
-        yield Finding(key, f"{limits} does not fit {dtype.name}", remedy)
+    elif dtype.is_integer:
+        lowest, highest = integer_limits(dtype)
+        if not (low >= lowest and high <= highest):
+            remedy = f"stay between {lowest} and {highest}, or take another dtype"
+            yield Finding(key, f"{limits} does not fit {dtype.name}", remedy)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and type(value) is not bool and math.isfinite(value)
 
 
-def _lowest(dtype: DType) -> int:
-    return 0 if dtype.name.startswith("u") else -(2 ** (8 * dtype.itemsize - 1))
-
-
-def _highest(dtype: DType) -> int:
-    return int(2 ** (8 * dtype.itemsize - (0 if dtype.name.startswith("u") else 1)) - 1)
+def integer_limits(dtype: DType) -> tuple[int, int]:
+    """The lowest and the highest value of an integer type."""
+    bits = 8 * dtype.itemsize
+    if dtype.name.startswith("u"):
+        return 0, 2**bits - 1
+    half = 2 ** (bits - 1)
+    return -half, half - 1
 
 
 _DECLARATION_SCHEMA = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -18,15 +20,26 @@ from pydantic import (
 )
 
 from nosbuild.errors import InternalError
-from nosbuild.spec import declared_tensors, objective, precision, quality, serving, sources
+from nosbuild.spec import (
+    declared_tensors,
+    objective,
+    pip_requirements,
+    precision,
+    quality,
+    sequences,
+    serving,
+    sources,
+)
 from nosbuild.spec.axes import DIMS_SCHEMA, parse_dims
 from nosbuild.spec.declared_tensors import dump_tensors, parse_tensors
 from nosbuild.spec.dims import DimRange
 from nosbuild.spec.names import NAME_PATTERN
+from nosbuild.spec.pip_requirements import REQUIREMENT_PATTERN, parse_requirements
 from nosbuild.spec.problems import Finding, rejected
 from nosbuild.spec.references import CALLABLE_PATTERN
+from nosbuild.spec.sequences import parse_pad
 from nosbuild.spec.yaml_source import YamlSource
-from nosbuild.tensors import TensorSpec
+from nosbuild.tensors import DType, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class Origin:
 
     folder: Path = field(compare=False)
     source: YamlSource = field(compare=False)
+    told: bool = field(default=False, compare=False)
+    """Whether the tensors are those of the served model; see ``ModelSpec.with_tensors``."""
 
 
 def origin_folder(info: ValidationInfo) -> Path:
@@ -49,6 +64,23 @@ def origin_folder(info: ValidationInfo) -> Path:
 def written(info: ValidationInfo) -> dict[str, Any]:
     """The whole file as it is written."""
     return _origin(info).source.data
+
+
+def is_exported(info: ValidationInfo) -> bool:
+    """Whether the model is exported to a graph; its tensors are then those that Triton has."""
+    return sources.source_kind(written(info).get("source")) not in ("python", "pipeline")
+
+
+def known_outputs(info: ValidationInfo) -> tuple[dict[str, DType | None], bool]:
+    """Output name -> dtype as far as they are known, and whether these are all."""
+    source: sources.Source | None = info.data.get("source")
+    if source is not None and source.kind == "pipeline":
+        return dict.fromkeys(source.results), True
+    outputs: dict[str, TensorSpec] | None = info.data.get("outputs")
+    dtypes: dict[str, DType | None] = {
+        name: tensor.dtype for name, tensor in (outputs or {}).items()
+    }
+    return dtypes, outputs is not None and is_exported(info)
 
 
 def _origin(info: ValidationInfo) -> Origin:
@@ -69,9 +101,6 @@ def _accept(parsed: Any) -> Any:
     return parsed
 
 
-REQUIREMENT_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*($|[\[=<>!~;@ ].*$)"
-
-
 def _source(value: Any, info: ValidationInfo) -> sources.Source | list[Finding]:
     return sources.parse_source(value, origin_folder(info), written(info).get("outputs"))
 
@@ -83,9 +112,36 @@ def _outputs(value: Any, info: ValidationInfo) -> Any:
     return _accept(parse_tensors("outputs", value))
 
 
+PYTHONS = ("3.10", "3.11", "3.12")
+"""Versions of Python that Triton's Python backend has a stub for, and numpy 1.26 wheels."""
+
+
+def _python_version(value: str) -> str:
+    if value not in PYTHONS:
+        near = re.search(r"3\.1[0-2]\b", value)
+        remedy = f'did you mean "{near[0]}"?' if near else f"write one of {', '.join(PYTHONS)}"
+        refuse(
+            [Finding(("python",), f"{value!r} is no Python that models are served with", remedy)]
+        )
+    return value
+
+
+def _build_requirements(requirements: tuple[str, ...]) -> tuple[str, ...]:
+    remedy = "write e.g. some-package==1.2.0"
+    refuse(
+        Finding(("build_requirements", position), f"{text!r} is no pip requirement", remedy)
+        for position, text in enumerate(requirements)
+        if not re.match(REQUIREMENT_PATTERN, text)
+    )
+    return requirements
+
+
 NameField = Annotated[StrictStr, Field(json_schema_extra={"pattern": NAME_PATTERN})]
 CallableField = Annotated[StrictStr, Field(json_schema_extra={"pattern": CALLABLE_PATTERN})]
-RequirementField = Annotated[StrictStr, Field(json_schema_extra={"pattern": REQUIREMENT_PATTERN})]
+BuildRequirementsField = Annotated[
+    tuple[Annotated[StrictStr, Field(json_schema_extra={"pattern": REQUIREMENT_PATTERN})], ...],
+    AfterValidator(_build_requirements),
+]
 
 SourceField = Annotated[
     sources.Source,
@@ -93,9 +149,23 @@ SourceField = Annotated[
     PlainSerializer(sources.Source.dump),
     WithJsonSchema(sources.SCHEMA),
 ]
-RequirementsField = tuple[RequirementField, ...]
-PythonField = Literal["3.10", "3.11", "3.12"] | None
-PadField = dict[StrictStr, int | float | str]
+RequirementsField = Annotated[
+    tuple[str, ...],
+    PlainValidator(
+        lambda value, info: _accept(
+            parse_requirements(value, origin_folder(info), written(info).get("python"))
+        )
+    ),
+    WithJsonSchema(pip_requirements.SCHEMA),
+]
+PythonField = Annotated[
+    StrictStr, AfterValidator(_python_version), Field(json_schema_extra={"enum": list(PYTHONS)})
+]
+PadField = Annotated[
+    dict[str, sequences.PadValue],
+    PlainValidator(lambda value, info: _accept(parse_pad(value, info.data.get("inputs")))),
+    WithJsonSchema(sequences.PAD_SCHEMA),
+]
 InputsField = Annotated[
     dict[str, TensorSpec] | None,
     PlainValidator(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PrivateAttr, StrictBool, StrictStr, ValidationInfo, field_validator
 
 from nosbuild.errors import InternalError, SpecError
-from nosbuild.spec.axes import axis_findings, with_batch
+from nosbuild.spec.axes import axis_findings, used_dims, with_batch
+from nosbuild.spec.declared_tensors import source_findings
 from nosbuild.spec.dims import DEFAULT_BATCH, DimRange
 from nosbuild.spec.fields import (
-    REQUIREMENT_PATTERN,
     BatchingField,
+    BuildRequirementsField,
     CallableField,
     DimsField,
     InputsField,
@@ -27,19 +28,20 @@ from nosbuild.spec.fields import (
     PrecisionField,
     PythonField,
     QualityField,
-    RequirementField,
     RequirementsField,
     SourceField,
     VersionPolicyField,
+    is_exported,
+    known_outputs,
     origin_folder,
     refuse,
 )
-from nosbuild.spec.names import NAME_PATTERN
+from nosbuild.spec.names import folder_findings
 from nosbuild.spec.objective import Objective
 from nosbuild.spec.problems import Finding, problem
 from nosbuild.spec.quality import Quality, output_findings
 from nosbuild.spec.references import check_callable
-from nosbuild.spec.sequences import Sequence
+from nosbuild.spec.sequences import Sequence, state_findings
 from nosbuild.spec.serving import Batching, Instances, Section, VersionPolicy, preferred_findings
 from nosbuild.spec.triton_fields import raw_findings
 from nosbuild.spec.yaml_source import KeyPath
@@ -72,7 +74,7 @@ class ModelSpec(Section):
     """Where the model comes from."""
     requirements: RequirementsField = ()
     """Of a python model: pip requirements of its own environment; none for the server's Python."""
-    python: PythonField = None
+    python: PythonField | None = None
     """Of a python model: the version of Python that its environment has; None for any."""
     system_site: StrictBool = False
     """Whether a python model's environment sees the packages of the Python it was made with."""
@@ -112,7 +114,7 @@ class ModelSpec(Section):
     """Triton's ModelOptimizationPolicy, as protobuf-JSON."""
     raw: dict[str, Any] = Field(default_factory=dict)
     """Any other field of Triton's ModelConfig, as protobuf-JSON."""
-    build_requirements: tuple[RequirementField, ...] = ()
+    build_requirements: BuildRequirementsField = ()
     """pip requirements whose packages hold the model or its samples."""
 
     _origin: Origin = PrivateAttr()
@@ -124,27 +126,15 @@ class ModelSpec(Section):
     @field_validator("name")
     @classmethod
     def _named_as_folder(cls, name: str, info: ValidationInfo) -> str:
-        folder = origin_folder(info).name
-        if not re.match(NAME_PATTERN, name):
-            remedy = "use letters, digits, _ . - and start with a letter or digit"
-            refuse([Finding(("name",), f"{name!r} is no model name", remedy)])
-        if name != folder:
-            found = f"{name!r} is not the folder's name {folder!r}, as Triton demands"
-            remedy = f"write name: {folder}, or rename the folder to {name}"
-            refuse([Finding(("name",), found, remedy)])
+        refuse(folder_findings(name, origin_folder(info)))
         return name
 
     @field_validator("inputs", "outputs")
     @classmethod
-    def _declared_for_torch(
+    def _tensors_fit_source(
         cls, tensors: dict[str, TensorSpec] | None, info: ValidationInfo
     ) -> dict[str, TensorSpec] | None:
-        source = info.data.get("source")
-        if tensors is None and source is not None and source.kind == "torch":
-            section = str(info.field_name)
-            remedy = f"add {section}: {{<name>: float32[batch, 3, 224, 224]}}"
-            found = "is missing; a torch module does not tell its tensors"
-            refuse([Finding((section,), found, remedy)])
+        refuse(source_findings(str(info.field_name), tensors, info.data.get("source")))
         return tensors
 
     @field_validator("dims")
@@ -153,8 +143,15 @@ class ModelSpec(Section):
         cls, dims: dict[str, DimRange], info: ValidationInfo
     ) -> dict[str, DimRange]:
         inputs, outputs = info.data.get("inputs"), info.data.get("outputs")
-        refuse(axis_findings(inputs, outputs, dims))
+        exported = is_exported(info)
+        refuse(axis_findings(inputs, outputs, dims, ranged=exported, of_one_model=exported))
         return with_batch(dims, inputs, outputs)
+
+    @field_validator("state")
+    @classmethod
+    def _state_fits_tensors(cls, state: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        refuse(state_findings(state, info.data.get("inputs"), info.data.get("outputs")))
+        return state
 
     @field_validator("samples")
     @classmethod
@@ -166,7 +163,8 @@ class ModelSpec(Section):
     @field_validator("quality")
     @classmethod
     def _quality_fits_outputs(cls, bars: Quality, info: ValidationInfo) -> Quality:
-        refuse(output_findings(bars, info.data.get("outputs")))
+        dtypes, complete = known_outputs(info)
+        refuse(output_findings(bars, dtypes, complete=complete))
         return bars
 
     @field_validator("batching")
@@ -175,7 +173,9 @@ class ModelSpec(Section):
         cls, batching: Batching | None, info: ValidationInfo
     ) -> Batching | None:
         if "dims" in info.data:
-            batched = _is_batched(info.data.get("inputs"), info.data.get("outputs"))
+            batched = None
+            if is_exported(info):
+                batched = _is_batched(info.data.get("inputs"), info.data.get("outputs"))
             largest = 0 if batched is False else info.data["dims"].get(BATCH, DEFAULT_BATCH).max
             refuse(preferred_findings(batching, largest))
         return batching
@@ -185,17 +185,6 @@ class ModelSpec(Section):
     def _raw_is_the_rest(cls, raw: dict[str, Any]) -> dict[str, Any]:
         refuse(raw_findings(raw))
         return raw
-
-    @field_validator("build_requirements")
-    @classmethod
-    def _pip_requirements(cls, requirements: tuple[str, ...]) -> tuple[str, ...]:
-        remedy = "write e.g. some-package==1.2.0"
-        refuse(
-            Finding(("build_requirements", position), f"{text!r} is no pip requirement", remedy)
-            for position, text in enumerate(requirements)
-            if not re.match(REQUIREMENT_PATTERN, text)
-        )
-        return requirements
 
     @property
     def file(self) -> Path:
@@ -224,7 +213,12 @@ class ModelSpec(Section):
 
     @property
     def is_batched(self) -> bool | None:
-        """Whether Triton may join requests; None until the tensors are known."""
+        """Whether Triton may join requests; None until the tensors are known.
+
+        What a python model declares are arguments of methods; see :meth:`with_tensors`.
+        """
+        if not (self.source.is_exported or self._origin.told):
+            return None
         return _is_batched(self.inputs, self.outputs)
 
     @property
@@ -279,6 +273,9 @@ class ModelSpec(Section):
             default_dims: axis -> ``min..typical..max`` that the source tells, for axes without a
                 range of their own.
 
+        The tensors of a python model are those of one of its methods, as Triton has them. Axes
+        of python models and pipelines need no range.
+
         Raises:
             SpecError: the rest of the spec does not fit them, e.g. an axis without a range.
         """
@@ -286,16 +283,23 @@ class ModelSpec(Section):
         results = {tensor.name: tensor for tensor in outputs}
         told = {axis: DimRange.parse(text) for axis, text in (default_dims or {}).items()}
         dims = with_batch({**told, **self.dims}, by_name, results)
+        several = len(self.methods) > 1
+        if several:  # the other methods' axes and outputs are not this model's
+            dims = used_dims(dims, by_name, results)
         batched = _is_batched(by_name, results)
+        dtypes = {tensor.name: tensor.dtype for tensor in results.values()}
         findings = [
-            *axis_findings(by_name, results, dims),
-            *output_findings(self.quality, results),
+            *axis_findings(by_name, results, dims, ranged=self.source.is_exported),
+            *output_findings(self.quality, dtypes, complete=not several),
+            *state_findings(self.state, by_name, results),
             *preferred_findings(self.batching, dims[BATCH].max if batched else 0),
         ]
         if findings:
             source = self._origin.source
             raise SpecError(self.file, [problem(finding, source) for finding in findings])
-        return self.model_copy(update={"inputs": by_name, "outputs": results, "dims": dims})
+        copy = self.model_copy(update={"inputs": by_name, "outputs": results, "dims": dims})
+        copy._origin = replace(self._origin, told=True)
+        return copy
 
 
 def _is_batched(

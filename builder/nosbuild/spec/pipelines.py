@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
-from nosbuild.spec.names import NAME_PATTERN
+from nosbuild.spec.names import NAME_PATTERN, name_findings
 from nosbuild.spec.problems import Finding, did_you_mean, one_of
 from nosbuild.spec.yaml_source import KeyPath, type_name
 
@@ -120,10 +119,9 @@ def _model_findings(key: KeyPath, step: dict[str, Any], name: str) -> Iterator[F
     elif not isinstance(model, str):
         remedy = f'quote it: model: "{model}"' if isinstance(model, (int, float)) else "write one"
         yield Finding(here, f"is {type_name(model)}, not a model's name", remedy)
-    elif not re.match(NAME_PATTERN, model):
-        remedy = "use letters, digits, _ . - and start with a letter or digit"
-        yield Finding(here, f"{model!r} is no model name", remedy)
-    elif model == name:
+    elif model != name:
+        yield from name_findings(here, model)
+    else:
         yield Finding(here, "the pipeline calls itself", "name another model")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from nosbuild.spec.problems import Finding, did_you_mean, one_of
 from nosbuild.spec.references import CALLABLE_PATTERN, check_callable
 from nosbuild.spec.yaml_source import KeyPath, type_name
-from nosbuild.tensors import DType, TensorSpec
+from nosbuild.tensors import DType
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,25 @@ def parse_quality(value: object, folder: Path) -> Quality | list[Finding]:
     return findings or Quality(flat, nested)
 
 
-def output_findings(quality: Quality, outputs: dict[str, TensorSpec] | None) -> Iterator[Finding]:
-    """What is wrong with bars set for single outputs; outputs not known yet are not judged."""
-    for name, bars in quality.nested.items() if outputs is not None else ():
-        known = outputs or {}
-        if name not in known:
-            remedy = did_you_mean(name, [*known, *METRICS], f"{one_of(known)}; or a metric")
-            yield Finding(("quality", name), f"there is no output {name!r}", remedy)
+def output_findings(
+    quality: Quality, dtypes: Mapping[str, DType | None], *, complete: bool = True
+) -> Iterator[Finding]:
+    """What is wrong with bars set for single outputs.
+
+    Args:
+        quality: the bars.
+        dtypes: output name -> its dtype, None where that is not known yet.
+        complete: whether these are all outputs.
+    """
+    for name, bars in quality.nested.items():
+        if name not in dtypes:
+            if complete:
+                remedy = did_you_mean(name, [*dtypes, *METRICS], f"{one_of(dtypes)}; or a metric")
+                yield Finding(("quality", name), f"there is no output {name!r}", remedy)
             continue
-        dtype = known[name].dtype
+        dtype = dtypes[name]
         for metric in bars:
-            if metric in METRICS and not suits(metric, dtype):
+            if metric in METRICS and dtype is not None and not suits(metric, dtype):
                 found = f"does not suit {name}, which is {dtype.name}"
                 good = "relative: 1e-3" if dtype.is_float else "agreement: 1.0"
                 yield Finding(("quality", name, metric), found, f"write e.g. {good}")

@@ -77,7 +77,9 @@ def leaves_folder(path: str) -> bool:
     return normal.is_absolute() or normal.parts[:1] == ("..",)
 
 
-def check_callable(key: KeyPath, reference: str, folder: Path, example: str) -> list[Finding]:
+def check_callable(
+    key: KeyPath, reference: str, folder: Path, example: str, what: str = "callable"
+) -> list[Finding]:
     """What is wrong with a callable's reference; a file must be in the model's folder.
 
     Args:
@@ -85,13 +87,15 @@ def check_callable(key: KeyPath, reference: str, folder: Path, example: str) -> 
         reference: as written.
         folder: the model's folder.
         example: a good reference, for the remedy.
+        what: what the reference is to name, in one word.
     """
     try:
         parsed = CallableReference.parse(reference)
     except ValueError as error:
         place = reference.removesuffix(":")
         hint = f"{place}:{example.rpartition(':')[2]}" if place.endswith(".py") else example
-        return [Finding(key, str(error), f'write "file.py:callable", e.g. "{hint}"')]
+        found = str(error).replace("no callable", f"no {what}")
+        return [Finding(key, found, f'write "file.py:{what}", e.g. "{hint}"')]
     return check_file(key, parsed.file, folder) if parsed.file else []
 
 

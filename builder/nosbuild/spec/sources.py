@@ -58,13 +58,18 @@ class Source:
     python: ``file.py:Class`` or ``module:Class``; pipeline: empty.
     """
     init: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments for the callable."""
+    """Keyword arguments for the callable, or for the class."""
     revision: str | None = None
     """Branch, tag or commit on the hub; None for the hub's default."""
     steps: tuple[PipelineStep, ...] = ()
     """Of a pipeline, as they are written; Triton runs each as soon as it has its inputs."""
     results: dict[str, str] = field(default_factory=dict)
     """Of a pipeline: output name -> the value that it is."""
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether the model becomes a graph of its own; Python classes and pipelines do not."""
+        return self.kind not in ("python", "pipeline")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -172,7 +177,8 @@ def _option_findings(kind: SourceKind, value: dict[str, Any]) -> Iterator[Findin
 def _reference_findings(kind: SourceKind, reference: str, folder: Path) -> Iterator[Finding]:
     key = ("source", kind)
     if kind in ("torch", "sklearn", "python"):
-        yield from check_callable(key, reference, folder, _EXAMPLES[kind])
+        what = "Class" if kind == "python" else "callable"
+        yield from check_callable(key, reference, folder, _EXAMPLES[kind], what)
         return
     # A folder of weights may lie anywhere; a colon in its name does not make it a package.
     if kind == "huggingface" and (folder / reference).is_dir():

@@ -19,6 +19,8 @@ _SET_ELSEWHERE = {
     "instance_group": "set it with `instances`",
     "dynamic_batching": "set it with `batching`",
     "optimization": "set it with `optimization`",
+    "sequence_batching": "set it with `state` and `sequence`",
+    "ensemble_scheduling": "set it with source: {pipeline: [...]}",
     "response_cache": "set it with `response_cache`",
 }
 
