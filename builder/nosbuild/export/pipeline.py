@@ -120,12 +120,12 @@ def compile_pipeline(spec: ModelSpec, models: Mapping[str, Callee]) -> CompiledP
     _refuse(spec, [*findings, *axes.findings])
     tensors = described_tensors(spec, models, ends, axes)
     _refuse(spec, tensors.findings)
-    names = _tensor_names(spec)
+    names, order = _tensor_names(spec), _order(steps)
     return CompiledPipeline(
         Graph(
-            tuple(_stage(steps[place], names) for place in _order(steps)),
+            tuple(_stage(steps[place], names) for place in order),
             any(models[step.model].decoupled for step in steps),
-            {step.model: _called(models[step.model]) for step in steps},
+            {name: _called(models[name]) for name in (steps[place].model for place in order)},
         ),
         tensors.inputs,
         tensors.outputs,

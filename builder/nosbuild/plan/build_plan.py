@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nosbuild.plan.target import Target
-from nosbuild.plan.variants import BASELINE, PYTHON, VARIANTS, PlannedVariant
+from nosbuild.plan.variants import BASELINE, ENSEMBLE, PYTHON, VARIANTS, PlannedVariant
 from nosbuild.spec.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class BuildPlan:
         """The plan in a few lines."""
         lines = [f"{self.model}: from {self.source_kind}, to run on {self.target}"]
         for variant in self.variants:
-            first = "export" if variant is not PYTHON else "package"
+            first = _FIRST_STEPS.get(variant.name, "export")
             made = " -> ".join([first, *variant.recipe])
             lines.append(f"  try   {variant.name} ({made}; backend {variant.runs_on.backend})")
         lines += [f"  skip  {skip.what}: {skip.reason}" for skip in self.skips]
@@ -57,10 +57,15 @@ class BuildPlan:
         return "\n".join(lines)
 
 
+_FIRST_STEPS = {PYTHON.name: "package", ENSEMBLE.name: "compile"}
+
+
 def plan_build(spec: ModelSpec, host: HostFacts, target: Target) -> BuildPlan:
     """Decide what to try for this spec on this host; pure."""
     if spec.source.kind == "python":
         return BuildPlan(spec.name, spec.source.kind, target, (PYTHON,), (), ())
+    if spec.source.kind == "pipeline":
+        return BuildPlan(spec.name, spec.source.kind, target, (ENSEMBLE,), (), ())
     wanted = PRECISIONS if spec.precision == "auto" else spec.precision
     variants: list[PlannedVariant] = []
     skips: list[Skip] = []

@@ -27,6 +27,8 @@ class PlannedVariant:
 
 PYTHON = PlannedVariant("python", "fp32", runs_on=RunsOn(backend="python"))
 """A class as it is: the one way to serve it."""
+ENSEMBLE = PlannedVariant("ensemble", "fp32", runs_on=RunsOn(backend="ensemble"))
+"""Models that pass values on inside Triton: the one way to serve a pipeline."""
 
 
 def _cuda(name: str, precision: Precision, *recipe: str) -> PlannedVariant:

@@ -44,6 +44,10 @@ _BACKENDS = ("inside_triton", "plan/runs_on.py", "export/saving.py")
 _OPTIMISE = ("optimize", "export/portable.py", "export/saving.py")
 _RESCUING = ("steps/rescuing.py", "steps/conversions.py")
 _ANSWERS = ("verify/references.py", "verify/golden.py")
+_COMPOSING = (
+    *("export/pipeline.py", "export/pipeline_graph.py", "export/pipeline_axes.py"),
+    *("export/pipeline_tensors.py", "repository/member.py", "steps/members.py"),
+)
 _OPTIMISATION = StepKind((), _OPTIMISE)
 _CALIBRATED = StepKind((), (*_OPTIMISE, *_ANSWERS))
 
@@ -55,6 +59,17 @@ def _python_kind(sections: tuple[str, ...], *rooms: str) -> StepKind:
         ("spec", "source", "environments", "inside_triton/python_model", *rooms),
         runs_user_code=True,
         functions="nosbuild.steps.python_functions",
+    )
+
+
+def _pipeline_kind(sections: tuple[str, ...], *rooms: str) -> StepKind:
+    """A step of a pipeline, which runs its models."""
+    return StepKind(
+        sections,
+        ("spec", "source", "verify", "inside_triton", *_COMPOSING, *rooms),
+        runs_user_code=True,
+        machine_matters=True,
+        functions="nosbuild.steps.pipeline_functions",
     )
 
 
@@ -93,6 +108,11 @@ STEPS: dict[str, StepKind] = {
     "package": _python_kind(_PYTHON, "export"),
     "python-references": _python_kind((*_PYTHON, "samples"), "verify"),
     "python-prove": _python_kind((*_PYTHON, "quality"), "verify", "steps/python_calls.py"),
+    "pipeline-compile": StepKind(
+        _SOURCE, ("spec", *_COMPOSING), functions="nosbuild.steps.pipeline_functions"
+    ),
+    "pipeline-references": _pipeline_kind((*_SOURCE, "samples"), "steps/originals.py"),
+    "pipeline-prove": _pipeline_kind((*_SOURCE, "quality")),
 }
 """Every step that is cached."""
 

@@ -15,6 +15,7 @@ from nosbuild.export.pipeline_graph import Graph
 from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import ModelFolder, model_folders
 from nosbuild.repository.member import Member, read_member
+from nosbuild.spec.called_models import called_models, model_of
 from nosbuild.spec.problems import did_you_mean
 from nosbuild.verify.pipeline_runner import PipelineRunner, RunningStage, Runs
 from nosbuild.verify.runner import Runner, open_runner
@@ -25,21 +26,6 @@ if TYPE_CHECKING:
     from nosbuild.tensors import TensorSpec
 
 __all__ = ["Member", "called_models", "members_beside", "members_of", "open_member"]
-
-
-def called_models(spec: ModelSpec) -> dict[str, KeyPath]:
-    """Name of every model that the spec calls -> where its model.yaml first says so."""
-    if spec.source.kind == "pipeline":
-        steps = enumerate(spec.source.steps)
-        placed: list[tuple[str, KeyPath]] = [
-            (step.model, ("source", "pipeline", position, "model")) for position, step in steps
-        ]
-    else:
-        placed = [(name, ("models", position)) for position, name in enumerate(spec.models)]
-    calls: dict[str, KeyPath] = {}
-    for name, key in placed:
-        calls.setdefault(name, key)
-    return calls
 
 
 def members_of(spec: ModelSpec, repository: Path) -> dict[str, Member]:
@@ -131,9 +117,9 @@ def _buildable(spec: ModelSpec, repository: Path, name: str) -> Path | None:
 
     A class with several methods is built as ``name``, ``name.method``, ... from one folder.
     """
-    for folder in (name, name.rpartition(".")[0]):
+    for folder in model_of(name):
         for parent in (repository, spec.folder.parent):
-            if folder and ModelFolder(parent / folder).has_spec:
+            if ModelFolder(parent / folder).has_spec:
                 return parent / folder
     return None
 

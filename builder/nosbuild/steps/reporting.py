@@ -63,7 +63,6 @@ def report_of(
     published = next(row for row in rows if row.verdict == "published")
     source = rows[0] if rows[0].verdict == "source" else None
     limit = complete.objective.p99_ms
-    facts = asdict(host)
     return BuildReport(
         model=complete.name,
         description=complete.description,
@@ -75,10 +74,18 @@ def report_of(
         samples=references["samples"],
         real_samples=references["real"],
         variants=tuple(rows),
-        host={name: value for name, value in facts.items() if name != "libraries"},
-        libraries=host.libraries,
-        nosbuild=VERSION,
+        **host_section(host),
     )
+
+
+def host_section(host: HostFacts) -> dict[str, Any]:
+    """What of a report tells where it was built, and with what."""
+    facts = asdict(host)
+    return {
+        "host": {name: value for name, value in facts.items() if name != "libraries"},
+        "libraries": host.libraries,
+        "nosbuild": VERSION,
+    }
 
 
 def _original(name: str, contest: Contest) -> VariantReport:

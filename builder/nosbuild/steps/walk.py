@@ -15,6 +15,7 @@ from nosbuild.spec.precision import parse_precision
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.keys import distribution_name
 from nosbuild.steps.onnx_walk import OnnxWalk
+from nosbuild.steps.pipeline_walk import PipelineWalk
 from nosbuild.steps.progress import Progress, Silent
 from nosbuild.steps.result import BuildResult
 from nosbuild.store.folders import steps_folder
@@ -79,7 +80,10 @@ def build(
     with Store(steps_folder()) as store:
         steps = CachedSteps(spec, host, store, fresh, step_timeout, progress or Silent())
         steps.progress.plan(plan)
-        result = OnnxWalk(steps, written, plan, trust_unproven).run(folder)
+        if spec.source.kind == "pipeline":
+            result = PipelineWalk(steps, written, plan).run(folder)
+        else:
+            result = OnnxWalk(steps, written, plan, trust_unproven).run(folder)
     trim(store.root, limit)
     return result
 
