@@ -11,7 +11,7 @@ import typer
 def new(
     name: Annotated[str, typer.Argument(help="The model's folder; its last part is the name.")],
     source: Annotated[
-        str, typer.Option("--from", help="torch, huggingface, onnx or sklearn.")
+        str, typer.Option("--from", help="torch, huggingface, onnx, sklearn, python or pipeline.")
     ] = "torch",
 ) -> None:
     """Start a model: a commented model.yaml to edit."""

@@ -60,14 +60,17 @@ def contradictions(data: Mapping[str, Any], kind: SourceKind) -> Iterator[Findin
         yield Finding(("response_cache",), found, "remove one of the two")
 
 
+def source_is(kind: SourceKind) -> dict[str, Any]:
+    """The JSON Schema of a file whose source is of that kind."""
+    of_kind = {"type": "object", "required": [kind]}
+    return {"properties": {"source": of_kind}, "required": ["source"]}
+
+
 def applicability_schema() -> list[dict[str, Any]]:
     """The same as JSON Schema: for each kind, the keys that may not stand beside it."""
     return [
         {
-            "if": {
-                "properties": {"source": {"type": "object", "required": [kind]}},
-                "required": ["source"],
-            },
+            "if": source_is(kind),
             "then": {
                 "properties": {key: False for key, kinds in TAKEN_BY.items() if kind not in kinds}
             },

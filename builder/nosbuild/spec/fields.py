@@ -35,7 +35,7 @@ from nosbuild.spec.declared_tensors import dump_tensors, parse_tensors
 from nosbuild.spec.dims import DimRange
 from nosbuild.spec.names import NAME_PATTERN
 from nosbuild.spec.pip_requirements import REQUIREMENT_PATTERN, parse_requirements
-from nosbuild.spec.problems import Finding, rejected
+from nosbuild.spec.problems import Finding, one_of, rejected
 from nosbuild.spec.references import CALLABLE_PATTERN
 from nosbuild.spec.sequences import parse_pad
 from nosbuild.spec.yaml_source import YamlSource
@@ -119,10 +119,10 @@ PYTHONS = ("3.10", "3.11", "3.12")
 def _python_version(value: str) -> str:
     if value not in PYTHONS:
         near = re.search(r"3\.1[0-2]\b", value)
-        remedy = f'did you mean "{near[0]}"?' if near else f"write one of {', '.join(PYTHONS)}"
-        refuse(
-            [Finding(("python",), f"{value!r} is no Python that models are served with", remedy)]
-        )
+        known = [f'"{version}"' for version in PYTHONS]
+        remedy = f'did you mean "{near[0]}"?' if near else one_of(known)
+        found = f"{value!r} is no Python that models are served with"
+        refuse([Finding(("python",), found, remedy)])
     return value
 
 

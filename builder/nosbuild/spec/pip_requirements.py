@@ -57,10 +57,10 @@ def parse_requirements(
     else:
         remedy = "write a list, e.g. requirements: [some-package>=1.2], or a file's name"
         return [Finding(_KEY, f"is {type_name(value)}, not a list", remedy)]
-    findings = [one for one in read if isinstance(one, Finding)]
-    written = [one for one in read if not isinstance(one, Finding)]
-    findings += [finding for one in written for finding in _findings(one, python)]
-    return findings or tuple(one.text.strip() for one in written)
+    findings: list[Finding] = []
+    for one in read:
+        findings += [one] if isinstance(one, Finding) else _findings(one, python)
+    return findings or tuple(one.text.strip() for one in read if isinstance(one, _Written))
 
 
 def _named_file(name: str, folder: Path) -> Iterator[_Written | Finding]:

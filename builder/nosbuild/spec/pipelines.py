@@ -50,8 +50,8 @@ def parse_steps(written: object, name: str) -> tuple[PipelineStep, ...] | list[F
         name: of the pipeline itself, which no step may call.
     """
     if not isinstance(written, list) or not written:
-        shown = "has no steps" if written in (None, [], "") else f"is {type_name(written)}"
-        return [Finding(_PATH, f"{shown}, not a list of steps", f"write steps: [{STEP_EXAMPLE}]")]
+        shown = "has no steps" if not written else f"is {type_name(written)}, not a list of steps"
+        return [Finding(_PATH, shown, f"write steps, e.g. pipeline: [{STEP_EXAMPLE}]")]
     findings = [
         finding
         for position, step in enumerate(written)
@@ -60,7 +60,7 @@ def parse_steps(written: object, name: str) -> tuple[PipelineStep, ...] | list[F
     if findings:
         return findings
     steps = tuple(PipelineStep(step["model"], step["in"], step["out"]) for step in written)
-    return [*_made_twice(steps), *_loop(steps)] or steps
+    return list(_made_twice(steps)) or list(_loop(steps)) or steps
 
 
 def parse_results(
@@ -145,7 +145,7 @@ def _no_value(value: object) -> tuple[str, str]:
     """What was found in place of a value's name, and what to write."""
     if isinstance(value, (bool, int, float)):
         return f"{value} is {type_name(value)}, not a value's name", f'quote it: "{value}"'
-    shown = "is empty" if not value else f"is {type_name(value)}, not a value's name"
+    shown = "is empty" if value == "" else f"is {type_name(value)}, not a value's name"
     return shown, "write the name of a value, e.g. ids"
 
 

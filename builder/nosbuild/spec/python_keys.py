@@ -132,8 +132,10 @@ def _methods(found: PythonClass, data: Mapping[str, Any], methods: list[str]) ->
 def _method(found: PythonClass, name: str, key: tuple[str | int, ...]) -> Iterator[Finding]:
     if name.startswith("__") and name != "__call__":
         yield Finding(key, f"{name!r} is called by Python, not by clients", "remove it")
-    elif not is_servable(name) and not name.startswith("_"):
+        return
+    if not is_servable(name) and not name.startswith("_"):
         yield Finding(key, f"{name!r} is called when the model is unloaded", "remove it")
+        return
     takes = found.methods[name]
     if takes is not None and not takes.names and not takes.takes_any:
         what = f"{found.name}.{name} ({takes.where})"

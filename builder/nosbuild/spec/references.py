@@ -94,7 +94,7 @@ def check_callable(
     except ValueError as error:
         place = reference.removesuffix(":")
         hint = f"{place}:{example.rpartition(':')[2]}" if place.endswith(".py") else example
-        found = str(error).replace("no callable", f"no {what}")
+        found = str(error).replace("no callable", f"no {what.lower()}")
         return [Finding(key, found, f'write "file.py:{what}", e.g. "{hint}"')]
     return check_file(key, parsed.file, folder) if parsed.file else []
 

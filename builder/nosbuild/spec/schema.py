@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nosbuild.spec.applicability import applicability_schema, source_is
 from nosbuild.spec.model_spec import ModelSpec
+from nosbuild.spec.pipelines import RESULTS_SCHEMA
 
 
 def json_schema() -> dict[str, Any]:
@@ -23,11 +25,22 @@ def json_schema() -> dict[str, Any]:
             {"$ref": "#/$defs/Instances"},
         ],
     }
+    # Declared as tensors, but as values where the source is a pipeline.
+    tensors = properties["outputs"]
+    properties["outputs"] = {"type": "object", "description": tensors.pop("description")}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "nosbuild model.yaml",
         "description": "What a model is, its tensors, its quality bar, and how it is served.",
+        "allOf": [
+            *applicability_schema(),
+            {
+                "if": source_is("pipeline"),
+                "then": {"properties": {"outputs": RESULTS_SCHEMA}},
+                "else": {"properties": {"outputs": tensors}},
+            },
+        ],
     }
 
 
