@@ -13,6 +13,7 @@ from nosbuild.cli.cache import cache
 from nosbuild.cli.check import check
 from nosbuild.cli.diff import diff
 from nosbuild.cli.doctor import doctor
+from nosbuild.cli.env import env
 from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
 from nosbuild.cli.models import load, unload
@@ -59,3 +60,4 @@ for _panel, _commands in (
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(cache, name="cache", rich_help_panel="Look")
+app.add_typer(env, name="env", rich_help_panel="Look")

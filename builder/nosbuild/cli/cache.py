@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +20,6 @@ cache = typer.Typer(
 )
 
 _KEY_DIGITS = 12
-_AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read every file again, to find those that changed.")
@@ -31,7 +28,7 @@ Verify = Annotated[
 
 @cache.command("ls")
 def ls(verify: Verify = False, as_json: AsJson = False) -> None:
-    """List the steps of builds and the server environments that are kept, and their size."""
+    """List what is kept, and its size: steps of builds, environments of servers and models."""
     from nosbuild.runtime.server_files import server_files
     from nosbuild.store.contents import stored_steps
     from nosbuild.store.folders import cache_folder, steps_folder
@@ -79,7 +76,7 @@ def prune(
         str | None,
         typer.Option(
             help="Remove what was not used for so long, e.g. 30d or 12h "
-            "(default: 30d for servers and logs, any age for steps).",
+            "(default: 30d for environments and logs, any age for steps).",
             show_default=False,
         ),
     ] = None,
@@ -90,7 +87,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Free space: broken steps, the least recently used beyond a size, old servers and logs.
+    """Free space: broken steps, the least recently used beyond a size, old environments and logs.
 
     What a build or a server uses right now stays. Whatever goes is made again when it is needed.
     """
@@ -126,20 +123,22 @@ def prune(
         results().print(_server_files(files))
     results().print(
         f"{'would free' if dry_run else 'freed'} {megabytes(freed)}: "
-        f"{counted(len(steps.removed), 'step')}, {counted(len(files), 'item')} of servers and "
-        f"logs; {counted(len(steps.kept), 'step')} kept, {megabytes(steps.kept_bytes)}"
+        f"{counted(len(steps.removed), 'step')}, {counted(len(files), 'item')} of servers, "
+        f"environments and logs; {counted(len(steps.kept), 'step')} kept, "
+        f"{megabytes(steps.kept_bytes)}"
     )
 
 
 def _described(row: StoredStep | ServerFiles) -> dict[str, Any]:
-    when = datetime.fromtimestamp(row.last_used, timezone.utc).isoformat(timespec="seconds")
-    return {**asdict(row), "last_used": when}
+    from nosbuild.cli.printing import when
+
+    return {**asdict(row), "last_used": when(row.last_used)}
 
 
 def _steps(steps: list[StoredStep] | tuple[StoredStep, ...]) -> Table:
     from rich.markup import escape
 
-    from nosbuild.cli.printing import megabytes, table
+    from nosbuild.cli.printing import ago, megabytes, table
 
     rows = table("model", "step", "size", "last used", "key", "")
     for step in steps:
@@ -148,7 +147,7 @@ def _steps(steps: list[StoredStep] | tuple[StoredStep, ...]) -> Table:
             f"[bold]{escape(step.model) or '-'}[/]",
             escape(step.step) or "-",
             megabytes(step.bytes),
-            _ago(step.last_used),
+            ago(step.last_used),
             step.key[:_KEY_DIGITS],
             f"[red]{escape(step.problem)}[/]" if step.problem else state,
         )
@@ -159,33 +158,25 @@ def _server_files(files: list[ServerFiles]) -> Table:
     """Environments one by one; of logs and notes there are many."""
     from rich.markup import escape
 
-    from nosbuild.cli.printing import megabytes, table
+    from nosbuild.cli.printing import ago, megabytes, table
     from nosbuild.report.units import counted
 
     rows = table("beside the steps", "size", "last used", "", "")
     for kind in dict.fromkeys(file.kind for file in files):
         alike = [file for file in files if file.kind == kind]
-        if kind in ("log", "note"):
+        if kind in ("resolution", "log", "note"):
             size = megabytes(sum(file.bytes for file in alike))
             last = max(file.last_used for file in alike)
             folder = escape(str(alike[0].path.parent))
-            rows.add_row(counted(len(alike), kind), size, _ago(last), "", folder)
+            rows.add_row(counted(len(alike), kind), size, ago(last), "", folder)
             continue
         for file in alike:
             color = "dim" if file.state == "unused" else "green"
             rows.add_row(
                 kind,
                 megabytes(file.bytes),
-                _ago(file.last_used),
+                ago(file.last_used),
                 f"[{color}]{file.state}[/]",
                 escape(str(file.path)),
             )
     return rows
-
-
-def _ago(when: float) -> str:
-    seconds = max(0.0, time.time() - when)
-    for unit, name in _AGES:
-        if seconds >= unit:
-            return f"{seconds / unit:.0f} {name} ago"
-    return "now"

@@ -21,9 +21,20 @@ def load(name: Name, url: Url = "") -> None:
         if record:
             from nosbuild.repository.unservable import require_servable
 
-            require_servable(Path(record.repository), name)
+            repository = Path(record.repository)
+            require_servable(repository, name)
+            _make_environment(repository, name)
         client.load_model(name)
     typer.echo(f"{name} is loaded")
+
+
+def _make_environment(repository: Path, name: str) -> None:
+    from nosbuild.cli.printing import progress
+    from nosbuild.runtime import server_environment
+    from nosbuild.runtime.model_environments import require_environment
+
+    console = progress()
+    require_environment(repository, name, server_environment(console.print), console.print)
 
 
 def unload(name: Name, url: Url = "") -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sys
+import time
+from datetime import datetime, timezone
 from typing import IO, Any, TextIO, cast
 
 import typer
@@ -15,6 +17,7 @@ from rich.table import Table
 MEGA = 1e6
 LOG_WIDTH = 120
 """Columns of a table in a log or a pipe, unless COLUMNS says otherwise."""
+_AGES = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def results() -> Console:
@@ -70,3 +73,17 @@ def megabytes(size: int) -> str:
     if size >= 1000 * MEGA:
         return f"{size / (1000 * MEGA):.1f} GB"
     return f"{size / MEGA:.1f} MB" if size >= MEGA else f"{size / 1e3:.1f} kB"
+
+
+def ago(moment: float) -> str:
+    """``3 d ago`` for a time in seconds since the epoch; ``now`` within a minute."""
+    seconds = max(0.0, time.time() - moment)
+    for unit, name in _AGES:
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return "now"
+
+
+def when(moment: float) -> str:
+    """The same for machines: ISO 8601, UTC."""
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="seconds")

@@ -34,18 +34,18 @@ def make_relocatable(
             content = file.read_bytes()
             file.write_bytes(_SHEBANG.sub(b"#!/usr/bin/env python3\n", content, count=1))
     shutil.copy(_TEMPLATES / "activate", folder / "bin/activate")
-    write_settings(folder, python, interpreter, system_site)
+    cfg = settings(python, interpreter, system_site)
+    (folder / "pyvenv.cfg").write_text(cfg, encoding="utf-8")
     site_packages = folder / "lib" / f"python{python}" / "site-packages"
     # A module and a .pth file: Debian has a sitecustomize of its own, which would come first.
     shutil.copy(_WORKER_HOOK, site_packages / f"{_HOOK}.py")
     (site_packages / f"{_HOOK}.pth").write_text(f"import {_HOOK}\n", encoding="utf-8")
 
 
-def write_settings(folder: Path, python: str, interpreter: Path, system_site: bool) -> None:
-    """``pyvenv.cfg``, in the format of the venv module, without the folder's path."""
-    (folder / "pyvenv.cfg").write_text(
+def settings(python: str, interpreter: Path, system_site: bool) -> str:
+    """``pyvenv.cfg`` in the format of the venv module, without the folder's path."""
+    return (
         f"home = {interpreter.parent}\n"
         f"include-system-site-packages = {str(system_site).lower()}\n"
-        f"version = {python}\n",
-        encoding="utf-8",
+        f"version = {python}\n"
     )

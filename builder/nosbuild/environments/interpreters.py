@@ -56,7 +56,7 @@ def find_interpreter(minor: tuple[int, int] | None = None) -> Interpreter:
     """
     tried = []
     for candidate in _candidates():
-        found = _examine(candidate)
+        found = examine(candidate)
         if isinstance(found, Interpreter):
             if minor is None or found.minor == minor:
                 return found
@@ -100,8 +100,8 @@ def _places() -> Iterator[Path]:
         yield Path(prefix) / "bin/python3"
 
 
-def _examine(python: Path) -> Interpreter | str:
-    """The interpreter, or why it cannot be used."""
+def examine(python: Path) -> Interpreter | str:
+    """The interpreter, or why it cannot be used: a clause."""
     try:
         answer = subprocess.run(
             [python, "-I", "-c", _FACTS],

@@ -74,6 +74,15 @@ def environment_folder(locked: LockedEnvironment) -> Path:
     return environments_folder() / locked.key
 
 
+def read_lock_of(folder: Path) -> LockedEnvironment | None:
+    """What the environment in the folder was made from; None where it does not say."""
+    file = folder / LOCK_FILE
+    try:
+        return LockedEnvironment.from_json(json.loads(file.read_text(encoding="utf-8")), str(file))
+    except (OSError, ValueError, InputError):
+        return None
+
+
 def model_environment(
     locked: LockedEnvironment, on_progress: Callable[[str], None], *, where: str = "requirements"
 ) -> Environment:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,9 +240,12 @@ def _seen_by(interpreter: Interpreter) -> str:
 
 def _read(file: Path) -> LockedEnvironment | None:
     try:
-        return LockedEnvironment.from_json(json.loads(file.read_text(encoding="utf-8")), str(file))
+        found = LockedEnvironment.from_json(json.loads(file.read_text(encoding="utf-8")), str(file))
     except (OSError, ValueError, InputError):
         return None  # not there, or of another nosbuild: pip is asked again
+    with suppress(OSError):  # where it cannot be written, nobody removes it either
+        file.touch()
+    return found
 
 
 def _write(file: Path, locked: LockedEnvironment) -> None:

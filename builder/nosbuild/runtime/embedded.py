@@ -15,6 +15,7 @@ from nosbuild.repository.unservable import unservable_models
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.gpu_needs import gpu_needs
+from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.servable import ServableModel, servable_models
@@ -80,7 +81,8 @@ def serve(
 
     Raises:
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
-        HostError: a port in use, or something this machine lacks.
+        HostError: a port in use, or something this machine lacks; so has the environment of a
+            model that cannot be made.
     """
     say = on_progress or _silent
     folder = Path(repository).absolute()
@@ -91,7 +93,13 @@ def serve(
     servable = [model for model in servable if model.name not in broken]
     if log_file and log_file.exists():
         log_file.replace(log_file.with_name(f"{log_file.name}.1"))  # an earlier run's
-    environment = server_environment(say, gpu_needs(folder, [m.name for m in servable]))
+    names = [model.name for model in servable]
+    environment = server_environment(say, gpu_needs(folder, names))
+    unmade = link_environments(folder, names, environment, say)
+    if unmade and not (keep_going and len(unmade) < len(servable)):
+        raise next(iter(unmade.values()))
+    broken |= {name: error.message for name, error in unmade.items()}
+    servable = [model for model in servable if model.name not in broken]
     if drain_timeout is None:
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
@@ -180,7 +188,7 @@ def _start(
             finalizes=any(model.finalizes for model in servable),
         )
     )
-    return InferenceService(repository, _reachable(host), ports, log, process)
+    return InferenceService(repository, _reachable(host), ports, log, process, environment)
 
 
 def _options(servable: Sequence[ServableModel]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from nosbuild.environments.interpreters import Interpreter, find_interpreter
 from nosbuild.environments.made_once import made_once
+from nosbuild.environments.model_environment import environments_folder
 from nosbuild.environments.packages import install, make_venv
 from nosbuild.runtime.gpu_needs import GpuNeeds
 from nosbuild.store.folders import cache_folder
@@ -67,6 +68,11 @@ class ServerEnvironment:
         """The interpreter that runs inside Triton's Python backend."""
         return self.folder / "python/bin/python3"
 
+    def stub(self, minor: tuple[int, int]) -> Path:
+        """What starts a worker under another Python than the server's own."""
+        stubs = self.folder / "triton/pytriton/tritonserver/python_backend_stubs"
+        return stubs / "{}.{}".format(*minor) / "triton_python_backend_stub"
+
     def variables(self) -> dict[str, str]:
         """The environment variables of the server process.
 
@@ -83,6 +89,8 @@ class ServerEnvironment:
             # For these two see inside_triton/server_python/sitecustomize.py.
             "PYTHONUNBUFFERED": "1",
             "PYTHONPYCACHEPREFIX": str(cache_folder() / "pycache"),
+            # For this one inside_triton/model_environments/activate.
+            "NOSBUILD_ENVIRONMENTS": str(environments_folder()),
         }
 
 

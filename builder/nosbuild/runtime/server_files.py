@@ -1,4 +1,5 @@
-"""The cache folder goes in; what servers and logs take up in it comes out, and goes where asked.
+"""The cache folder goes in; what servers, environments and logs take up in it comes out, and goes
+where asked.
 
 The entries of builds are the store's (``store.contents``, ``store.trim``).
 """
@@ -6,7 +7,7 @@ The entries of builds are the store's (``store.contents``, ``store.trim``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,11 @@ from nosbuild.store.scratch import remove_abandoned
 KEPT_SECONDS = 30 * 86400.0
 """How long what nobody uses is kept, unless asked otherwise."""
 
-Kind = Literal["server environment", "server backends", "log", "note"]
+Kind = Literal[
+    "server environment", "server backends", "model environment", "resolution", "log", "note"
+]
+ENVIRONMENT_KINDS: tuple[Kind, ...] = ("model environment", "resolution")
+"""What belongs to the environments of models."""
 State = Literal["current", "in use", "unused"]
 
 
@@ -34,7 +39,8 @@ class ServerFiles:
     """A folder or file that nosbuild keeps beside the entries of builds."""
 
     kind: Kind
-    """``note``: what a step was last made from, which ``build --explain`` reads."""
+    """``resolution``: the packages that pip chose for the requirements of a model. ``note``: what
+    a step was last made from, which ``build --explain`` reads."""
     path: Path
     bytes: int
     last_used: float
@@ -49,13 +55,18 @@ def server_files() -> list[ServerFiles]:
     root = cache_folder()
     return [
         *_environments(root),
+        *_files("resolution", root / "resolved", set()),
         *_files("log", root / "logs", {service.log_file for service in running_services()}),
         *_files("note", root / "last", set()),
     ]
 
 
 def prune_server_files(
-    *, older_than: float | None = None, everything: bool = False, dry_run: bool = False
+    *,
+    older_than: float | None = None,
+    everything: bool = False,
+    dry_run: bool = False,
+    kinds: Collection[Kind] | None = None,
 ) -> list[ServerFiles]:
     """Remove what nobody has used for long; what is in use stays in any case.
 
@@ -64,6 +75,7 @@ def prune_server_files(
         everything: whatever its age, and the current environment too: the next server installs
             it anew.
         dry_run: remove nothing, only tell.
+        kinds: only these.
 
     Returns:
         What was removed.
@@ -76,12 +88,13 @@ def prune_server_files(
         files
         for files in server_files()
         if files.state != "in use"
+        and (kinds is None or files.kind in kinds)
         and (everything or (files.state == "unused" and files.last_used < newest))
     ]
     if dry_run:
         return goes
     with cache_errors():
-        for folder in ("server", "backends"):
+        for folder in ("server", "backends", "environments"):
             remove_abandoned(cache_folder() / folder)
         return [files for files in goes if _REMOVE[files.kind](files.path)]
 
@@ -89,7 +102,11 @@ def prune_server_files(
 def _environments(root: Path) -> Iterator[ServerFiles]:
     current = _current()
     arguments = _arguments_of_processes()
-    kinds: dict[str, Kind] = {"server": "server environment", "backends": "server backends"}
+    kinds: dict[str, Kind] = {
+        "server": "server environment",
+        "backends": "server backends",
+        "environments": "model environment",
+    }
     for name, kind in kinds.items():
         for folder in sorted((root / name).glob("[!.]*")):
             if folder.is_dir() and ".making-" not in folder.name:
@@ -154,6 +171,8 @@ def _remove_file(path: Path) -> bool:
 _REMOVE: dict[Kind, Callable[[Path], bool]] = {
     "server environment": remove_made,
     "server backends": remove_made,
+    "model environment": remove_made,
+    "resolution": _remove_file,
     "log": _remove_file,
     "note": _remove_file,
 }

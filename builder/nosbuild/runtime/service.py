@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.repository.unservable import require_servable
 from nosbuild.runtime.control import ControlRefused, TritonControl
+from nosbuild.runtime.environment import ServerEnvironment
+from nosbuild.runtime.model_environments import require_environment
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
 from nosbuild.runtime.server_log import LogEcho, last_lines
@@ -35,6 +37,7 @@ class InferenceService:
     ports: ChosenPorts
     log_file: Path
     process: ServerProcess
+    environment: ServerEnvironment
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
@@ -75,13 +78,25 @@ class InferenceService:
         with self._answered():
             return sorted({entry.name for entry in self.control.index() if entry.state == "READY"})
 
-    def load_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
+    def load_model(
+        self,
+        name: str,
+        timeout: float = _LOAD_SECONDS,
+        on_progress: Callable[[str], None] | None = None,
+    ) -> None:
         """Loads a model of the repository, or its newest version again.
+
+        Args:
+            name: the model.
+            timeout: seconds it may take to load.
+            on_progress: told what is installed for it, one line at a time.
 
         Raises:
             RepositoryError: it does not load, or is not what was proven; the message says why.
+            HostError: what it runs in cannot be made on this machine.
         """
         require_servable(self.repository, name)
+        require_environment(self.repository, name, self.environment, on_progress or _silent)
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(
@@ -142,6 +157,10 @@ class InferenceService:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _silent(_: str) -> None:
+    return
 
 
 def load_failure(control: TritonControl, name: str, log: Path, timeout: float) -> str:
