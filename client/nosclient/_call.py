@@ -41,6 +41,15 @@ class Tensor(NamedTuple):
     array: npt.NDArray[Any]
 
 
+class SequenceStep(NamedTuple):
+    """Where a request stands in the sequence that it belongs to."""
+
+    id: int
+    """Triton's correlation id; of 63 bits, which both protocols carry, and never 0."""
+    start: bool
+    end: bool
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to the server."""
@@ -55,6 +64,7 @@ class Call:
     priority: int = 0
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     request_id: str = ""
+    sequence: SequenceStep | None = None
 
 
 class Chunk(NamedTuple):
@@ -75,7 +85,7 @@ class Turn:
     """One move on an open stream.
 
     ``receive`` is answered with a Chunk, or None at the stream's end; ``send`` sends one more
-    request; ``finish`` says that no more will come and waits for the end.
+    request; ``finish`` says that no more will come and waits for the end, whatever comes before it.
     """
 
     stream: Any

@@ -75,8 +75,10 @@ class Signature:
     description: str
     decoupled: bool = False
     """True where one request has any number of answers: to be called with ``stream``."""
-    acknowledges: bool = False
-    """True where the model wants to know what a stream's reader has read, and waits for it."""
+    streams_in_legs: bool = False
+    """True where a long stream is several requests, so that its reader sets the pace."""
+    sequence_batching: bool = False
+    """True where requests belong to sequences: to be called with ``sequence``."""
 
     @cached_property
     def inputs_by_name(self) -> Mapping[str, TensorInfo]:
@@ -219,7 +221,8 @@ def _signature_fields(metadata: Mapping[str, Any], config: Mapping[str, Any]) ->
         "dynamic_batching": "dynamic_batching" in config,
         "description": description.get("string_value", ""),
         "decoupled": bool(config.get("model_transaction_policy", {}).get("decoupled", False)),
-        "acknowledges": "stream_acknowledge" in config.get("parameters", {}),
+        "streams_in_legs": "stream_legs" in config.get("parameters", {}),
+        "sequence_batching": "sequence_batching" in config,
     }
 
 

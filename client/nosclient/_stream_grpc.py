@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
@@ -80,9 +81,11 @@ class GrpcStream:
             assert turn.call is not None, "there is something to send"
             self._requests.put(_request(turn.call, self._url))
             return None
-        if turn.action == "finish":
-            self._requests.put(None)
         try:
+            if turn.action == "finish":
+                self._requests.put(None)
+                deque(self._call, maxlen=0)
+                return None
             response = next(self._call, None)
         except grpc.RpcError as error:
             if turn.action == "finish":  # all chunks are there, whatever has come between
@@ -141,6 +144,9 @@ class AsyncGrpcStream:
                 return None
             if turn.action == "finish":
                 await self._call.done_writing()
+                while await self._call.read() is not grpc.aio.EOF:
+                    pass
+                return None
             response = await self._call.read()
         except (grpc.RpcError, asyncio.InvalidStateError) as error:
             if turn.action in ("send", "finish"):  # the next receive tells why, if any comes

@@ -2,12 +2,15 @@
 
 No socket and no event loop here: ``Stream`` and ``AsyncStream`` drive the same generators.
 
-A server answers as fast as the model does and keeps what nobody reads, without a limit. So a
-model may ask its readers to say how far they are (``stream_acknowledge`` among the parameters of
-its configuration). Then the request carries two parameters, ``stream_id`` and ``stream_window``,
-and the model waits while more than ``stream_window`` bytes are unread. What was read is told by
-further requests for the same model on the same stream: with ``stream_id`` and ``stream_read``, the
-number of chunks read so far. They have no answer, and the smallest inputs that Triton lets pass.
+Triton sends as fast as the model answers, and keeps every answer to a request, read or not, until
+that request has ended. So a long stream would take up the server's memory for all of its length.
+A model that says so (``stream_legs`` among the parameters of its configuration) therefore
+goes in legs. The request carries two parameters: ``stream_id``, any text of the client's own, and
+``stream_window``, the bytes of chunks that it may be answered with. Once half of them are read, the
+client sends a further request for the same model on the same stream, a leg: the two parameters and
+``stream_leg`` (1, 2, ...), the smallest inputs that Triton lets pass, and the same outputs. The
+model ends a full request with an answer that has no outputs and goes on in the next leg, or waits
+for it. Where a request ends without such an answer, the stream has ended.
 """
 
 from __future__ import annotations
@@ -32,10 +35,10 @@ from nosclient._errors import (
 from nosclient._model_info import Signature
 from nosclient._operations import Operations
 
-ID, WINDOW, READ = "stream_id", "stream_window", "stream_read"
+ID, WINDOW, LEG = "stream_id", "stream_window", "stream_leg"
 WINDOW_BYTES = 1 << 20
-"""Of chunks sent and not read. Half of it takes one way through the network, so that a stream
-runs at up to 5 MB/s where that way takes 100 ms."""
+"""Of chunks in one leg. Half of it takes one way through the network while the other half is read:
+a stream runs at up to 5 MB/s where that way takes 100 ms."""
 LEAST_CHUNK = 1024
 """A smaller chunk counts as so many bytes: that is about what it costs the server."""
 _REFUSED = "[request id: "
@@ -64,10 +67,12 @@ class StreamSession:
         self._id = secrets.token_hex(16)
         self._stream: Any = None
         self._call: Call | None = None
-        self._acknowledgement: Call | None = None
+        self._next: Call | None = None
         self._window = WINDOW_BYTES
-        self._read = 0
-        self._unacknowledged = 0
+        self._leg = 0
+        self._legs_sent = 0
+        self._read = 0  # bytes of the leg
+        self._goes_on = False  # in the next leg
         self._is_over = False
 
     def open(self) -> Operation[None]:
@@ -75,53 +80,51 @@ class StreamSession:
         if self._is_over:
             return
         signature, call = yield from self._preparation
-        own = {name for name in call.parameters if name in (ID, WINDOW, READ)}
+        own = {name for name in call.parameters if name in (ID, WINDOW, LEG)}
         if own:
             raise InvalidInput(
                 f"the parameter {own.pop()!r} is the client's own; name it otherwise"
             )
-        call = replace(call, request_id=self._id)
-        if signature.acknowledges:
+        call = replace(call, request_id=self._leg_id)
+        if signature.streams_in_legs:
             tensors = [_smallest(signature, name) for name in sorted(signature.required)]
             # Where the inputs are large even so, they are sent more rarely.
             size = sum(tensor.array.nbytes for tensor in tensors)
             self._window = min(max(WINDOW_BYTES, 8 * size), 64 * WINDOW_BYTES)
             parameters = dict(call.parameters)
             parameters.update({ID: self._id, WINDOW: self._window})
+            self._next = replace(call, tensors=tensors, parameters=parameters)
             call = replace(call, parameters=parameters)
-            self._acknowledgement = Call(
-                "stream_infer", None, call.model, call.version, tensors, request_id=f"{self._id}+"
-            )
         self._call = call
         self._stream = yield call
 
     def advance(self) -> Operation[Mapping[str, npt.NDArray[Any]] | None]:
         """The next chunk; None at the end."""
-        if self._is_over:
-            return None
-        try:
-            if 2 * self._unacknowledged >= self._window and self._acknowledgement is not None:
-                said: dict[str, str | int] = {ID: self._id, READ: self._read}
-                call = replace(self._acknowledgement, parameters=said)
-                yield Turn(self._stream, "send", call)
-                self._unacknowledged = 0
-            chunk: Chunk | None = yield Turn(self._stream, "receive")
-        except NosClientError:
-            if self._is_over:  # cancelled while it waited
+        while not self._is_over:
+            try:
+                chunk = yield from self._receive()
+            except NosClientError:
+                if self._is_over:  # cancelled while it waited
+                    return None
+                self.cancel()
+                raise
+            if chunk is None or chunk.error or chunk.request_id != self._leg_id:
+                yield from self._ended_early(chunk)
                 return None
-            self.cancel()
-            raise
-        if chunk is None or chunk.error or chunk.request_id != self._id:
-            yield from self._ended_early(chunk)
-            return None
-        self._read += 1
-        self._unacknowledged += max(chunk.size, LEAST_CHUNK)
-        if chunk.is_last is not False:
-            self._is_over = True
-            yield Turn(self._stream, "finish")
-            if not chunk.outputs:
-                return None
-        return chunk.outputs
+            if self._next is not None and not chunk.outputs and chunk.is_last is False:
+                self._goes_on = True
+                continue
+            if self._goes_on and chunk.is_last:
+                self._leg, self._read, self._goes_on = self._leg + 1, 0, False
+                continue
+            self._read += max(chunk.size, LEAST_CHUNK)
+            if chunk.is_last is not False:
+                self._is_over = True
+                yield Turn(self._stream, "finish")
+                if not chunk.outputs:
+                    return None
+            return chunk.outputs
+        return None
 
     def cancel(self) -> None:
         """Tell the server to stop; nothing if it has ended."""
@@ -130,16 +133,34 @@ class StreamSession:
             if self._stream is not None:
                 self._stream.cancel()
 
+    @property
+    def _leg_id(self) -> str:
+        return f"{self._id}.{self._leg}"
+
+    def _receive(self) -> Operation[Chunk | None]:
+        """The server's next message; before it, the next leg is sent if it is time."""
+        is_time = 2 * self._read >= self._window and self._legs_sent == self._leg
+        if self._next is not None and is_time:
+            self._legs_sent += 1
+            parameters = dict(self._next.parameters)
+            parameters[LEG] = self._legs_sent
+            following = f"{self._id}.{self._legs_sent}"
+            call = replace(self._next, request_id=following, parameters=parameters)
+            yield Turn(self._stream, "send", call)
+        chunk: Chunk | None = yield Turn(self._stream, "receive")
+        return chunk
+
     def _ended_early(self, chunk: Chunk | None) -> Operation[None]:
         if self._is_over:  # cancelled while it waited
             return
-        if chunk is not None and chunk.is_last is not False:
+        is_own = chunk is not None and chunk.request_id == self._leg_id
+        if chunk is not None and is_own and chunk.is_last is not False:
             self._is_over = True
             yield Turn(self._stream, "finish")
         self.cancel()
         assert self._call is not None, "open() comes first"
         name, version = self._call.model, self._call.version
-        error = _error(name, chunk, is_own=chunk is not None and chunk.request_id == self._id)
+        error = _error(name, chunk, is_own=is_own)
         raise (yield from self._operations.refused(error, name, version))
 
 
