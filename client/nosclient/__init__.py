@@ -13,19 +13,23 @@ from nosclient._errors import (
     ModelNotFound,
     ModelNotReady,
     NosClientError,
+    SequenceEnded,
     ServerError,
     ServerUnavailable,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient.async_client import AsyncClient
+from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 from nosclient.client import Client
+from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "AsyncModelSequence",
     "AsyncStream",
     "Client",
     "ClientClosed",
@@ -37,9 +41,11 @@ __all__ = [
     "ModelLoadFailed",
     "ModelNotFound",
     "ModelNotReady",
+    "ModelSequence",
     "ModelStatistics",
     "ModelSummary",
     "NosClientError",
+    "SequenceEnded",
     "ServerError",
     "ServerUnavailable",
     "Stream",

@@ -86,6 +86,10 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
             arguments["outputs"] = [protocol.InferRequestedOutput(name) for name in call.outputs]
         arguments["priority"] = call.priority
         arguments["parameters"] = dict(call.parameters) or None
+        if call.sequence is not None:
+            arguments["sequence_id"] = call.sequence.id
+            arguments["sequence_start"] = call.sequence.start
+            arguments["sequence_end"] = call.sequence.end
     return arguments
 
 

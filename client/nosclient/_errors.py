@@ -6,6 +6,7 @@ NosClientError          the root; never raised itself
 +-- ModelNotReady       the model is known but takes no request now: not loaded, loading, queue full
 +-- ModelLoadFailed     the server tried to load the model and could not
 +-- InferenceFailed     the model took the request and failed on it
++-- SequenceEnded       the sequence is over: closed, forgotten by the server, or broken off
 +-- DeadlineExceeded    no answer in the time allowed; the request may still have run
 +-- ServerUnavailable   nobody answers at the url, or the connection was lost
 +-- ServerError         any other refusal of the server, its status in the message
@@ -45,6 +46,10 @@ class ModelLoadFailed(NosClientError):
 
 class InferenceFailed(NosClientError):
     """The model took the request and failed on it; the message holds its reason."""
+
+
+class SequenceEnded(NosClientError):
+    """The sequence is over: closed, forgotten by the server, or broken off; begin a new one."""
 
 
 class DeadlineExceeded(NosClientError):

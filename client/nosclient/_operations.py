@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from nosclient._call import Call, Deadline, Operation, Pause
-from nosclient._codec import check_outputs, encode
 from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -31,12 +30,15 @@ from nosclient._model_info import (
     parse_signature,
     parse_statistics,
 )
+from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
 
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
 """Longest time for a question about a failure: it must not outlast the patience of the caller."""
 _DECOUPLED = "decoupled transaction policy"
 """In Triton's refusal to run a model that streams as one request with one answer."""
+_NO_SEQUENCE = "must specify a non-zero or non-empty correlation ID"
+"""In Triton's refusal of a request outside of any sequence; an ensemble only tells it so."""
 
 
 class Operations:
@@ -51,14 +53,14 @@ class Operations:
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""
-        return (yield from self._index(self._start(deadline)))
+        return (yield from self._index(self.limit(deadline)))
 
     def get_model_info(
         self, name: str, version: str | int, deadline: float | None
     ) -> Operation[ModelInfo]:
         """Metadata, configuration and state of a loaded model."""
         version = _checked_version(name, version)
-        limit = self._start(deadline)
+        limit = self.limit(deadline)
         metadata, config = yield from self._describe(name, version, limit)
         index = yield from self._index(limit)
         self._signatures[name, version] = parse_signature(metadata, config)
@@ -78,11 +80,17 @@ class Operations:
         _, call = yield from self.prepared(
             "infer", name, inputs, outputs, version, deadline, priority, parameters
         )
+        return (yield from self.infer(call))
+
+    def infer(self, call: Call) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """The answer to a prepared call, or what its failure means."""
         name, version = call.model, call.version
         try:
             result: dict[str, npt.NDArray[Any]] = yield call
-        except InvalidInput:
+        except InvalidInput as error:
             self._signatures.pop((name, version), None)
+            if call.sequence is None and _NO_SEQUENCE in error.message:
+                raise to_be_in_sequence(name) from error
             raise
         except ModelNotFound as error:
             self._signatures.pop((name, version), None)
@@ -93,7 +101,7 @@ class Operations:
             if _DECOUPLED not in error.message:
                 raise
             self._signatures.pop((name, version), None)
-            raise _to_be_streamed(name) from error
+            raise to_be_streamed(name) from error
         return result
 
     def prepared(
@@ -106,21 +114,23 @@ class Operations:
         deadline: float | None,
         priority: int,
         parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        in_sequence: bool = False,
     ) -> Operation[tuple[Signature, Call]]:
         """The inputs checked against the model's signature, and the call that sends them."""
         version = _checked_version(name, version)
-        limit = self._start(deadline)
+        limit = self.limit(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
         signature = known or (yield from self._fetch(name, version, limit))
         try:
-            tensors = _checked(method, signature, inputs, asked)
+            tensors = checked(method, in_sequence, signature, inputs, asked)
         except InvalidInput:
             if known is None:
                 raise
             # The model may have been replaced by one with another signature since.
             signature = yield from self._fetch(name, version, limit)
-            tensors = _checked(method, signature, inputs, asked)
+            tensors = checked(method, in_sequence, signature, inputs, asked)
         call = Call(
             method, limit.remaining(), name, version, tensors, asked, priority, parameters or {}
         )
@@ -136,7 +146,7 @@ class Operations:
     def is_ready(self, model: str | None, deadline: float | None) -> Operation[bool]:
         """Whether the server, and the model if one is named, would take a request now."""
         try:
-            return (yield from self._probe(model, self._start(deadline).remaining()))
+            return (yield from self._probe(model, self.limit(deadline).remaining()))
         except (ServerUnavailable, DeadlineExceeded, ModelNotFound, ModelNotReady):
             return False
 
@@ -167,13 +177,13 @@ class Operations:
     def load_model(self, name: str, deadline: float | None) -> Operation[None]:
         """Load or reload a model; returns when it is ready."""
         _check_name(name)
-        yield Call("load_model", self._start(deadline).remaining(), name)
+        yield Call("load_model", self.limit(deadline).remaining(), name)
         self._forget(name)
 
     def unload_model(self, name: str, deadline: float | None) -> Operation[None]:
         """Ask the server to unload a model; work in flight is finished first."""
         _check_name(name)
-        limit = self._start(deadline)
+        limit = self.limit(deadline)
         # Triton says yes to the unloading of any name; a typo should not pass for success.
         if all(row.name != name for row in (yield from self._index(limit))):
             raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
@@ -185,14 +195,15 @@ class Operations:
     ) -> Operation[ModelStatistics]:
         """Counters of a model since it was loaded."""
         version = _checked_version(name, version)
-        call = Call("get_inference_statistics", self._start(deadline).remaining(), name, version)
+        call = Call("get_inference_statistics", self.limit(deadline).remaining(), name, version)
         try:
             answer = yield call
         except (InvalidInput, ModelNotFound) as error:
             raise (yield from self._explained(error, name, version, ModelNotReady)) from error
         return parse_statistics(name, answer)
 
-    def _start(self, deadline: float | None) -> Deadline:
+    def limit(self, deadline: float | None) -> Deadline:
+        """A deadline from now on; the client's own for None."""
         return Deadline(self._deadline if deadline is None else deadline)
 
     def _forget(self, name: str) -> None:
@@ -288,20 +299,3 @@ def _checked_version(name: str, version: str | int) -> str:
     if not isinstance(text, str) or (text and not text.isdecimal()):
         raise InvalidInput(f"{version!r} is no version; write a number, e.g. 1")
     return text
-
-
-def _to_be_streamed(name: str) -> InvalidInput:
-    return InvalidInput(
-        f"model {name!r} streams its answers (it is decoupled): call it with "
-        f"stream({name!r}, inputs) over gRPC"
-    )
-
-
-def _checked(
-    method: str, signature: Signature, inputs: Mapping[str, Any], outputs: Sequence[str] | None
-) -> list[Any]:
-    if method == "infer" and signature.decoupled:
-        raise _to_be_streamed(signature.name)
-    if outputs is not None:
-        check_outputs(signature, outputs)
-    return encode(signature, inputs)

@@ -14,7 +14,9 @@ from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._sequence_session import SequenceSession
 from nosclient._stream_session import StreamSession
+from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 
 
@@ -70,6 +72,13 @@ class AsyncClient:
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
         return AsyncStream(self._drive, session, self._address)
+
+    def sequence(
+        self, name: str, *, version: str | int = "", deadline: float | None = None
+    ) -> AsyncModelSequence:
+        """As ``Client.sequence``."""
+        session = SequenceSession(self._operations, name, version, deadline)
+        return AsyncModelSequence(self._drive, session)
 
     async def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
         """As ``Client.is_ready``."""

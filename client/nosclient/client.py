@@ -14,7 +14,9 @@ from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._sequence_session import SequenceSession
 from nosclient._stream_session import StreamSession
+from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
 
@@ -127,6 +129,22 @@ class Client:
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
         return Stream(self._drive, session, self._address)
+
+    def sequence(
+        self, name: str, *, version: str | int = "", deadline: float | None = None
+    ) -> ModelSequence:
+        """Requests to a model that keeps a state from one to the next.
+
+        Args:
+            name: the model, or an ensemble of which one keeps a state.
+            version: as for ``run``.
+            deadline: seconds for each of its requests, in place of the client's.
+
+        Returns:
+            What to send them with; nothing is sent yet. Leaving it (``with``) ends the sequence.
+        """
+        session = SequenceSession(self._operations, name, version, deadline)
+        return ModelSequence(self._drive, session)
 
     def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
         """Whether the server (and the model) would take a request now; False if nobody answers."""

@@ -1,0 +1,53 @@
+"""A signature, and inputs, go in; tensors come out, or by which method the model is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nosclient._call import Tensor
+from nosclient._codec import check_outputs, encode
+from nosclient._errors import InvalidInput
+from nosclient._model_info import Signature
+
+
+def to_be_streamed(name: str) -> InvalidInput:
+    """For a decoupled model that was called with ``run``."""
+    return InvalidInput(
+        f"model {name!r} streams its answers (it is decoupled): call it with "
+        f"stream({name!r}, inputs) over gRPC"
+    )
+
+
+def to_be_in_sequence(name: str) -> InvalidInput:
+    """For a model that keeps a state and was called outside of any sequence."""
+    return InvalidInput(
+        f"model {name!r} keeps a state from one request to the next: call it in a sequence, "
+        f"with client.sequence({name!r}) as sequence: sequence.run(inputs)"
+    )
+
+
+def checked(
+    method: str,
+    in_sequence: bool,
+    signature: Signature,
+    inputs: Mapping[str, Any],
+    outputs: Sequence[str] | None,
+) -> list[Tensor]:
+    """Tensors that fit the signature.
+
+    Raises:
+        InvalidInput: they do not, or the model is called another way.
+    """
+    if method == "infer" and signature.decoupled:
+        raise to_be_streamed(signature.name)
+    if signature.sequence_batching and not in_sequence:
+        raise to_be_in_sequence(signature.name)
+    if in_sequence and not (signature.sequence_batching or signature.platform == "ensemble"):
+        raise InvalidInput(
+            f"model {signature.name!r} keeps no state from one request to the next: call it with "
+            f"run({signature.name!r}, inputs)"
+        )
+    if outputs is not None:
+        check_outputs(signature, outputs)
+    return encode(signature, inputs)
