@@ -32,10 +32,6 @@ class Callee(Protocol):
         """In the repository."""
 
     @property
-    def version(self) -> int:
-        """The one that Triton serves."""
-
-    @property
     def variant(self) -> str:
         """What is published."""
 
@@ -270,7 +266,7 @@ def _stage(step: PipelineStep, names: Mapping[str, str]) -> Stage:
 
 
 def _called(model: Callee) -> Called:
-    return Called(model.version, model.variant, model.digest, model.interface)
+    return Called(model.variant, model.digest, model.interface)
 
 
 def _described(tensor: TensorSpec) -> dict[str, Any]:

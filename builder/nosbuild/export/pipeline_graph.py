@@ -24,7 +24,6 @@ class Stage:
 class Called:
     """A model as it was when the pipeline was proven with it."""
 
-    version: int
     variant: str
     digest: str
     interface: str

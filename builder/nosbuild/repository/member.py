@@ -48,8 +48,8 @@ class Member:
     stateful: bool
     """It remembers between the requests of a sequence."""
     digest: str
-    """Of the identity of its lock, and of those of the models that it calls: one that is not
-    another answers as it did."""
+    """Of the files that it serves, and of those of the models that it calls: while it is the same,
+    the answers are."""
     calls: tuple[str, ...] = ()
     """Models that it calls itself."""
     dims: Mapping[str, str] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def _calls(config: Any, lock: Lock) -> tuple[str, ...]:
 
 
 def _digest(folder: ModelFolder, known: dict[str, str]) -> str:
-    """The identity of what is served, and of all that it calls; models may call in a circle."""
+    """Of all that decides its answers; models may call each other in a circle."""
     if folder.name in known or not folder.is_built:
         return known.get(folder.name, "")
     known[folder.name] = ""
@@ -137,8 +137,14 @@ def _digest(folder: ModelFolder, known: dict[str, str]) -> str:
     if path.is_file():
         lock = read_lock(path)
         beside = [ModelFolder(folder.path.parent / name) for name in _calls(config, lock)]
-        called = {other.name: _digest(other, known) for other in beside}
-        known[folder.name] = sha256_of_value([lock.identity, called]) if called else lock.identity
+        known[folder.name] = sha256_of_value(
+            {
+                "artifact": lock.artifact,
+                "backend": lock.backend,
+                "environment": (lock.details.get("environment") or {}).get("key"),
+                "calls": {other.name: _digest(other, known) for other in beside},
+            }
+        )
     return known[folder.name]
 
 

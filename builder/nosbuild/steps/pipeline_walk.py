@@ -63,7 +63,12 @@ class PipelineWalk:
         variant = verified(
             runs_on=ENSEMBLE.runs_on,
             artifact=compiled.folder,
-            details={"members": {name: asdict(called) for name, called in graph.called.items()}},
+            details={
+                "members": {
+                    name: {"version": members[name].version, **asdict(called)}
+                    for name, called in graph.called.items()
+                }
+            },
             golden=references.folder / "golden",
             inputs=complete.input_tensors or (),
             outputs=complete.output_tensors or (),
@@ -81,7 +86,7 @@ class PipelineWalk:
             self.written,
             self.plan,
             variant,
-            self._report(complete, graph, references, proof),
+            self._report(complete, [members[name] for name in graph.called], references, proof),
             complete,
             repository,
             sum(compiled.folder.joinpath(name).stat().st_size for name in proof.artifact),
@@ -138,9 +143,9 @@ class PipelineWalk:
         return proof
 
     def _report(
-        self, complete: ModelSpec, graph: Graph, references: Entry, proof: Proof
+        self, complete: ModelSpec, members: list[Member], references: Entry, proof: Proof
     ) -> BuildReport:
-        shown = [f"{name} v{one.version} ({one.variant})" for name, one in graph.called.items()]
+        shown = [f"{one.name} v{one.version} ({one.variant})" for one in members]
         row = VariantReport(
             name=ENSEMBLE.name,
             precision=ENSEMBLE.precision,
@@ -154,7 +159,7 @@ class PipelineWalk:
             model=complete.name,
             description=complete.description,
             published=row.name,
-            headline=f"{_listed(list(graph.called))} in one request{quality_kept(proof.findings)}",
+            headline=f"{_listed(members)} in one request{quality_kept(proof.findings)}",
             objective=complete.objective.kind,
             target=str(self.plan.target),
             typical_batch=complete.dim_range(BATCH).typical if complete.is_batched else 1,
@@ -165,7 +170,8 @@ class PipelineWalk:
         )
 
 
-def _listed(names: list[str]) -> str:
+def _listed(members: list[Member]) -> str:
+    names = [member.name for member in members]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
