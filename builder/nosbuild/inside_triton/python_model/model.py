@@ -62,7 +62,7 @@ class TritonPythonModel:
         if self.binding["streams"]:
             from nos_python_model.streaming import Streaming
 
-            self._streaming = Streaming(self._adapter, self._failed)
+            self._streaming = Streaming(self._adapter, self._failed, config)
 
     def execute(self, requests):
         """Answers every request, an error response included: an exception here kills the worker."""

@@ -98,9 +98,13 @@ class Adapter:
 
     def complete(self, coroutine):
         """Run a coroutine on this object's event loop, in the calling thread."""
+        return self.event_loop().run_until_complete(coroutine)
+
+    def event_loop(self):
+        """The loop that all coroutines of this object run on."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        return self._loop.run_until_complete(coroutine)
+        return self._loop
 
     def close(self):
         """Call the object's ``close()``, if it has one; raises what that raises."""

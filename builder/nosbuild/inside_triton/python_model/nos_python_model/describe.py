@@ -150,7 +150,7 @@ def _described_method(folder, cls, name, declared_inputs, declared_outputs):
         "inputs": inputs,
         **outputs,
         "takes": takes,
-        "is_async": inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        "is_async": _is_async(function, hints.get("return")),
         "streams": streams,
     }
 
@@ -257,6 +257,14 @@ def _streams(function, returned):
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return returned is None or origin in (Iterable, AsyncIterable)
     return False
+
+
+def _is_async(function, returned):
+    """Whether the method, or what it streams, is awaited."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return True
+    origin = typing.get_origin(returned) or returned
+    return isinstance(origin, type) and issubclass(origin, AsyncIterable)
 
 
 def _hints(folder, where, what, function):

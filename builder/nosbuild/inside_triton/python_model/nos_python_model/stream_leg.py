@@ -1,0 +1,73 @@
+"""One Triton request of a stream: what the client asked with it goes in; chunks go out on it."""
+
+import json
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+ID, WINDOW, LEG = "stream_id", "stream_window", "stream_leg"
+"""Parameters of a request; see nosclient's _stream_session.py for what they mean."""
+LEAST_CHUNK = 1024
+"""A smaller chunk counts as so many bytes: that is about what it costs Triton."""
+_MOST_WINDOW = 1 << 26
+_FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class Leg:
+    """A request, and how much of its window is used.
+
+    ``stream`` is the stream's id, None where the client does not go in legs; ``window`` is then
+    None too, and the chunks have no limit here. ``is_first``: it carries the inputs.
+    """
+
+    def __init__(self, request):
+        self._sender = request.get_response_sender()
+        self.outputs = set(request.requested_output_names())
+        parameters = json.loads(request.parameters() or "{}")
+        stream, window = parameters.get(ID), parameters.get(WINDOW)
+        self.stream = self.window = None
+        if isinstance(stream, str) and stream and isinstance(window, int):
+            self.stream, self.window = stream, min(max(window, 1), _MOST_WINDOW)
+        self.is_first = self.stream is None or not parameters.get(LEG)
+        self.used = 0
+
+    @property
+    def has_room(self):
+        return self.window is None or self.used < self.window
+
+    def is_cancelled(self):
+        return self._sender.is_cancelled()
+
+    def send(self, outputs):
+        """Send a chunk, output -> array; those that were not asked for are left out."""
+        tensors = [
+            pb_utils.Tensor(name, array)
+            for name, array in outputs.items()
+            if name in self.outputs or not self.outputs
+        ]
+        self._sender.send(pb_utils.InferenceResponse(tensors))
+        self.used += max(size(outputs), LEAST_CHUNK)
+
+    def hand_over(self):
+        """End the request; its stream goes on in the next leg."""
+        self._sender.send(pb_utils.InferenceResponse([]))
+        self.end()
+
+    def end(self):
+        """End the request, and with it the stream."""
+        self._sender.send(flags=_FINAL)
+
+    def fail(self, response):
+        """End the request with an error response."""
+        self._sender.send(response, flags=_FINAL)
+
+
+def size(outputs):
+    """Bytes of a chunk as Triton carries them."""
+    return sum(_bytes(array) for array in outputs.values())
+
+
+def _bytes(array):
+    if array.dtype != np.object_:
+        return array.nbytes
+    return sum(len(item) + 4 for item in array.reshape(-1).tolist())
