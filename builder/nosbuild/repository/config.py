@@ -15,6 +15,13 @@ from tritonclient.grpc import model_config_pb2
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.ensemble_config import is_ensemble, set_ensemble, share_ensemble
 from nosbuild.repository.python_config import PYTHON, set_python, share_python, warms_up
+from nosbuild.repository.sequence_config import (
+    answered_outputs,
+    fill_sequence_batching,
+    is_sequence_model,
+    sent_inputs,
+    share_states,
+)
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, TensorSpec
 
@@ -43,9 +50,9 @@ def model_config(
     """
     config = model_config_pb2.ModelConfig(name=spec.name, backend=variant.runs_on.backend)
     config.max_batch_size = spec.max_batch_size
-    for tensor in variant.inputs:
+    for tensor in sent_inputs(variant.inputs, spec):
         _fill(config.input.add(), tensor, spec)
-    for tensor in variant.outputs:
+    for tensor in answered_outputs(variant.outputs, spec):
         _fill(config.output.add(), tensor, spec)
     if variant.runs_on.backend == PYTHON:
         set_python(config, variant.details, spec)
@@ -54,6 +61,11 @@ def model_config(
         set_ensemble(config, variant.artifact)
     else:
         _instances(config, variant, spec)
+    if is_sequence_model(spec):
+        states = [tensor for tensor in variant.inputs if tensor.name in spec.state]
+        dims = {tensor.name: config_dims(tensor, spec) for tensor in states}
+        fill_sequence_batching(config, spec, states, dims)
+    elif not is_ensemble(variant):
         _batching(config, spec)
     config.model_warmup.extend(warmup)
     if spec.response_cache:
@@ -75,6 +87,7 @@ def interface_digest(config: ModelConfig) -> str:
     )
     share_python(config, shared)
     share_ensemble(config, shared)
+    share_states(config, shared)
     return sha256_of_value(text_format.MessageToString(shared))
 
 
@@ -161,6 +174,8 @@ def warmup_files(
         return messages, files  # its models have theirs
     if variant.runs_on.backend == PYTHON and not warms_up(variant.details):
         return messages, files
+    if is_sequence_model(spec):
+        return messages, files  # Triton sends them outside of any sequence, without a state
     sizes = sorted({1, spec.dim_range(BATCH).typical}) if spec.max_batch_size else [1]
     inputs = [tensor for tensor in variant.inputs if tensor.name in item]
     for index, tensor in enumerate(inputs):

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, SourceError
+from nosbuild.source.states import check_states
 from nosbuild.tensors import BATCH
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
             )
     spec = spec.with_tensors(source.inputs, source.outputs, source.default_dims)
     _check_batch(spec)
+    check_states(spec)
     return source, spec
 
 

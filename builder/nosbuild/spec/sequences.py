@@ -65,12 +65,15 @@ def state_findings(
 
 
 def _unlike(taken: TensorSpec, given: TensorSpec) -> Iterator[Finding]:
-    if (taken.dtype, taken.shape) != (given.dtype, given.shape):
+    """A state may grow: an axis that varies may have another name as it comes out."""
+    pairs = list(zip(taken.shape, given.shape, strict=False))
+    fits = taken.dtype == given.dtype and len(taken.shape) == len(given.shape)
+    if not fits or any(a != b and (BATCH in (a, b) or isinstance(a, int)) for a, b in pairs):
         found = (
             f"inputs.{taken.name} is {taken.declaration}, "
             f"but outputs.{given.name} is {given.declaration}"
         )
-        remedy = "declare both alike: a state goes in as it came out"
+        remedy = "declare both alike, but for the names of axes: a state goes in as it came out"
         yield Finding(("state", taken.name), found, remedy)
 
 
