@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.repository.config import read_config, write_text
+from nosbuild.repository.ensemble_check import ensemble_changes
 from nosbuild.repository.layout import (
     LOCK,
     STAGING_PREFIX,
@@ -185,13 +186,9 @@ class _Check:
 
     def _backend(self, config: Any) -> Iterator[Finding]:
         if config.platform == "ensemble":
-            for step in config.ensemble_scheduling.step:
-                if step.model_name not in self.models:
-                    yield self._error(
-                        self.folder.config,
-                        f"the ensemble calls {step.model_name!r}, which is not in the repository",
-                        f"Add it, or one of {', '.join(sorted(self.models))}.",
-                    )
+            for change in ensemble_changes(self.folder, config, self.models):
+                tell = self._error if change.serious else self._warning
+                yield tell(self.folder.config, change.message, change.remedy or self._rebuild)
         elif not config.backend and not config.platform:
             yield self._error(
                 self.folder.config,
@@ -200,8 +197,6 @@ class _Check:
             )
 
     def _versions(self, config: Any) -> Iterator[Finding]:
-        if config.platform == "ensemble":
-            return
         existing = self.folder.versions()
         if not existing:
             yield self._error(self.folder.path, "has no version folder (1, 2, ...)", self._rebuild)
@@ -220,7 +215,9 @@ class _Check:
                 path = self.folder.version(version) / file
                 if not path.exists():
                     yield self._error(path, "the model file is missing", self._rebuild)
-            for found in differences(self.folder.version(version), files, config.backend):
+            for found in differences(
+                self.folder.version(version), files, config.backend or config.platform
+            ):
                 yield self._error(found.file, found.message, found.remedy or self._rebuild)
             if reason := engine_refusal(self.folder.version(version)):
                 yield self._engine(self.folder.version(version), reason)

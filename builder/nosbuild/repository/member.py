@@ -12,11 +12,11 @@ from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
 from nosbuild.plan import RunsOn
+from nosbuild.repository.calls import calls_of, newest_served
 from nosbuild.repository.config import read_config
 from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
-from nosbuild.repository.lock import Lock, read_lock
-from nosbuild.repository.served import versions_in_config
+from nosbuild.repository.lock import read_lock
 from nosbuild.spec.declared_tensors import parse_tensors
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_triton
@@ -91,7 +91,7 @@ def read_member(folder: ModelFolder) -> Member:
         RepositoryError: it is not built, was made by hand, or its files cannot be read.
     """
     config = read_config(folder.config)
-    version = max(versions_in_config(config, folder.versions()), default=0)
+    version = newest_served(folder, config)
     path = folder.version(version) / LOCK
     if not path.is_file():
         raise RepositoryError(
@@ -101,7 +101,7 @@ def read_member(folder: ModelFolder) -> Member:
         )
     lock = read_lock(path)
     said = lock.spec or {}
-    calls = _calls(config, lock)
+    calls = calls_of(config, lock)
     scalars = _scalars(config, path.parent)
     return Member(
         name=folder.name,
@@ -121,22 +121,17 @@ def read_member(folder: ModelFolder) -> Member:
     )
 
 
-def _calls(config: Any, lock: Lock) -> tuple[str, ...]:
-    steps = [step.model_name for step in config.ensemble_scheduling.step]
-    return tuple(dict.fromkeys(steps or (lock.spec or {}).get("models") or ()))
-
-
 def _digest(folder: ModelFolder, known: dict[str, str]) -> str:
     """Of all that decides its answers; models may call each other in a circle."""
     if folder.name in known or not folder.is_built:
         return known.get(folder.name, "")
     known[folder.name] = ""
     config = read_config(folder.config)
-    version = max(versions_in_config(config, folder.versions()), default=0)
+    version = newest_served(folder, config)
     path = folder.version(version) / LOCK
     if path.is_file():
         lock = read_lock(path)
-        beside = [ModelFolder(folder.path.parent / name) for name in _calls(config, lock)]
+        beside = [ModelFolder(folder.path.parent / name) for name in calls_of(config, lock)]
         known[folder.name] = sha256_of_value(
             {
                 "artifact": lock.artifact,

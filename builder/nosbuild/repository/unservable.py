@@ -6,21 +6,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nosbuild.errors import RepositoryError
+from nosbuild.repository.calls import with_called
 from nosbuild.repository.check import check_model
 from nosbuild.repository.layout import model_folders
 
 
 def require_servable(repository: Path, model: str) -> None:
-    """Judge one model before a running server loads it.
+    """Judge one model, and those that it calls, before a running server loads it.
 
     Raises:
         RepositoryError: it is broken, or is not what was proven. A model that is not in the
             repository is for the server to refuse.
     """
-    for reason in unservable_models(repository, [model]).values():
+    for name, reason in unservable_models(repository, with_called(repository, [model])).items():
         raise RepositoryError(
-            f"model {model!r} must not be loaded: {reason}",
-            f"nosbuild build {repository / model}, or see nosbuild check {repository}.",
+            f"model {name!r} must not be loaded: {reason}",
+            f"nosbuild build {repository / name}, or see nosbuild check {repository}.",
         )
 
 

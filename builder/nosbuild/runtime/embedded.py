@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from nosbuild.errors import HostError, NosError, RepositoryError
+from nosbuild.repository.calls import with_called
 from nosbuild.repository.unservable import unservable_models
 from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
@@ -61,7 +62,8 @@ def serve(
 
     Args:
         repository: the folder that holds one folder for each model.
-        models: the models to load; None: all that have a config.pbtxt.
+        models: the models to load, and with them those that they call; None: all that have a
+            config.pbtxt.
         host: the address to listen on.
         http_port: None: 8000 if free, otherwise any free port; 0: any free port.
         grpc_port: likewise, 8001.
@@ -86,7 +88,7 @@ def serve(
     """
     say = on_progress or _silent
     folder = Path(repository).absolute()
-    servable = servable_models(folder, models)
+    servable = servable_models(folder, with_called(folder, models) if models else models)
     broken = unservable_models(folder, [model.name for model in servable])
     if broken and not (keep_going and len(broken) < len(servable)):
         raise _not_servable(folder, broken)
