@@ -84,9 +84,12 @@ class TritonPythonModel:
     def _response(self, answer):
         if isinstance(answer, Failure):
             return self._failed(answer)
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, array) for name, array in answer.items()]
-        )
+        try:
+            return pb_utils.InferenceResponse(
+                [pb_utils.Tensor(name, array) for name, array in answer.items()]
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
+            return self._failed(Failure(error))
 
     def _failed(self, failure):
         """The error response; what the caller is not at fault for goes to the log."""

@@ -106,12 +106,24 @@ class Worker:
     def _adapted(self, order):
         from nos_python_model.failures import Failure
 
+        if self._adapter.binding["streams"]:
+            answers = [self._streamed(request) for request in order["requests"]]
+        else:
+            answers = self._adapter.run(order["requests"])
         return [
             {"error": self._error(answer.error)}
             if isinstance(answer, Failure)
             else {"outputs": answer}
-            for answer in self._adapter.run(order["requests"])
+            for answer in answers
         ]
+
+    def _streamed(self, request):
+        from nos_python_model.failures import Failure
+
+        try:
+            return self._adapter.chunks(request)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
+            return Failure(error)
 
     def _close(self, _order):
         if self._adapter is not None:

@@ -78,6 +78,16 @@ class Adapter:
         """Output -> array of one item, without a batch axis, for what the method returned."""
         return {name: array[0, ...] for name, array in self._packed([answer]).items()}
 
+    def chunks(self, request):
+        """Every chunk that a method which streams yields for a request that is one item, as a list.
+
+        Raises what the method raises.
+        """
+        answer = self.method(**self.item_arguments(request))
+        if self._is_async:
+            return self.complete(self._collected(answer))
+        return [self.item_outputs(chunk) for chunk in answer]
+
     def direct(self, item):
         """The user's method on one item, called plainly: the reference of a proof.
 
@@ -86,8 +96,11 @@ class Adapter:
                 model has no batch axis.
 
         Returns:
-            Output -> array likewise; raises what the method raises.
+            Output -> array likewise, a list of such dicts for a method that streams; raises what
+            the method raises.
         """
+        if self.binding["streams"]:
+            return self.chunks(item)
         if self._by_item:
             return self.item_outputs(self._finished(self._called(self.item_arguments(item))))
         if not self._batched:
@@ -130,6 +143,10 @@ class Adapter:
         except StopIteration as end:
             return end.value
         raise RuntimeError("a plain method waited for something")
+
+    async def _collected(self, answer):
+        chunks = await answer if asyncio.iscoroutine(answer) else answer
+        return [self.item_outputs(chunk) async for chunk in chunks]
 
     async def _answers(self, requests):
         answers = [None] * len(requests)

@@ -169,7 +169,9 @@ def _png(image):
 
 
 def _described(array):
-    if array.dtype.kind == "O":
-        item = array.reshape(-1)[0]
-        return f"{type(item).__name__} {item!r:.80}"
-    return f"{array.dtype}" if array.dtype.kind != "U" else f"text, {array.reshape(-1)[0]!r:.80}"
+    item = array.reshape(-1).tolist()[0]
+    if isinstance(item, np.ndarray):
+        return _described(item)
+    return (
+        f"{array.dtype}" if array.dtype.kind in "biufc" else f"{type(item).__name__} {item!r:.80}"
+    )

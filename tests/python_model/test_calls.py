@@ -1,0 +1,484 @@
+"""What reaches the user's method and what comes back: alone, joined, padded, failing, awaited."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nosbuild.inside_triton.python_model.nos_python_model.binding import (
+    make_binding,
+    write_binding,
+)
+from python_versions import ADAPTER, Worker, lay_out, strings
+
+CODE = """\
+import asyncio
+import dataclasses
+import os
+import sys
+from typing import Annotated, AsyncIterator, Iterator, NamedTuple, TypedDict
+
+import numpy as np
+from PIL import Image
+
+import tools
+
+
+class Scored(TypedDict):
+    label: str
+    score: Annotated[float, "float32"]
+
+
+@dataclasses.dataclass
+class Stats:
+    size: int
+    mean: float
+    words: list[str]
+
+
+class Pair(NamedTuple):
+    raw: bytes
+    odd: bool
+
+
+class Model:
+    calls = 0
+
+    def __init__(self, size=2, device="none", models=None):
+        print("made", file=sys.stdout)
+        os.write(1, b"written past Python")
+        if size < 0:
+            raise ValueError("size must not be negative")
+        self.size, self.device, self.models = size, device, models
+
+    def upper(self, text: str) -> str:
+        print(text)
+        if "bad" in text:
+            raise KeyError(f"no {text}")
+        if "exit" in text:
+            sys.exit(text)
+        return tools.shout(text)
+
+    def kinds(self, raw: bytes, n: int, x: float, yes: bool) -> Pair:
+        assert (type(raw), type(n), type(x), type(yes)) == (bytes, int, float, bool)
+        return Pair(raw + b"\\0" * n, yes and x > 0)
+
+    def options(self, text: str, times: int = 2, end: str | None = None) -> str:
+        return text * times + repr(end)
+
+    def nullable(self, text: str, end: str | None) -> str:
+        return text + repr(end)
+
+    def scored(self, text: str) -> Scored:
+        return {"label": text, "score": len(text) / 3}
+
+    def stats(self, numbers: Annotated[np.ndarray, "float32[n]"]) -> Stats:
+        return Stats(numbers.size, numbers.mean(), [str(n) for n in numbers])
+
+    def image(self, page: Image.Image) -> Annotated[np.ndarray, "uint8[h, w, 3]"]:
+        return np.asarray(page.convert("RGB"))
+
+    def thumbnail(self, page: Image.Image) -> Image.Image:
+        return page.resize((2, 2))
+
+    def texts(self, words: Annotated[np.ndarray, "string[2]"]) -> list[str]:
+        assert all(type(word) is str for word in words)
+        return list(words[::-1])
+
+    def doubled(self, x: Annotated[np.ndarray, "float32[batch, 3]"]) -> Annotated[
+            np.ndarray, "float32[batch, 3]"]:
+        Model.calls += 1
+        if (x < 0).any():
+            raise ValueError(f"{int((x < 0).sum())} negative of {len(x)}")
+        return x * 2
+
+    def sizes(self, texts: list[str], scale: int = 1) -> list[int]:
+        return [len(texts) * scale for _ in texts]
+
+    def ragged(self, rows: list[list[int]]) -> list[int]:
+        return [sum(row) + 1000 * len(rows) for row in rows]
+
+    def padded(self, ids: Annotated[np.ndarray, "int64[batch, seq]"]) -> Annotated[
+            np.ndarray, "int64[batch, seq, 2]"]:
+        return np.stack([ids, np.full_like(ids, ids.shape[1])], axis=-1)
+
+    def records(self, texts: list[str]) -> list[Scored]:
+        return [self.scored(text) for text in texts]
+
+    def short(self, texts: list[str]) -> list[str]:
+        return texts[1:]
+
+    def wrong(self, n: int) -> int:
+        return {0: 1.5, 1: None, 2: "text", 3: 2**70, 4: np.int8(4), 5: True}[n]
+
+    def wrong_shape(self, n: int) -> Annotated[np.ndarray, "float32[2]"]:
+        return np.zeros(n)
+
+    def letters(self, text: str) -> list[str]:
+        return list(text)
+
+    def zeros(self, n: int) -> Annotated[np.ndarray, "float32[n]"]:
+        return np.zeros(n)
+
+    async def slow(self, text: str) -> str:
+        Model.calls += 1
+        seen = Model.calls
+        if "bad" in text:
+            raise ValueError(text)
+        await asyncio.sleep(0.05)
+        return f"{text} {seen} of {Model.calls}"
+
+    async def slow_batch(self, texts: list[str]) -> list[int]:
+        await asyncio.sleep(0)
+        return [len(texts)] * len(texts)
+
+    def stream(self, text: str) -> Iterator[str]:
+        for letter in text:
+            if letter == "!":
+                raise ValueError("no shouting")
+            yield letter
+
+    async def later(self, text: str) -> AsyncIterator[Scored]:
+        for letter in text:
+            await asyncio.sleep(0)
+            yield {"label": letter, "score": 1}
+
+    def called(self, text: str) -> str:
+        answer = self.models.echo(text=[[text]], n=3)
+        return answer["text"][0, 0].decode() + self.device
+
+    async def called_together(self, text: str) -> str:
+        answers = await asyncio.gather(*(self.models["a.b"].aio(text=c) for c in text))
+        return "".join(answer["text"].item().decode() for answer in answers)
+
+    def called_stream(self, text: str) -> str:
+        chunks = self.models.echo.stream(text=text)
+        return "".join(chunk["text"].item().decode() for chunk in chunks)
+
+    def close(self):
+        print("closed")
+        tools.closed()
+"""
+
+TOOLS = """
+import pathlib
+def shout(text): return text.upper() + "!"
+def closed(): pathlib.Path(__file__).with_name("closed").touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return lay_out(tmp_path_factory.mktemp("calls") / "1", model=CODE, tools=TOOLS)
+
+
+@pytest.fixture(scope="module")
+def worker(folder):
+    with Worker(folder, echo) as worker:
+        yield worker
+
+
+def echo(ask):
+    """Other models, as a build answers for them."""
+    if ask["name"] not in ("echo", "a.b"):
+        return {"failure": "no such model"}
+    text = ask["inputs"]["text"]
+    if ask["stream"]:
+        return {"chunks": [{"text": strings(part)} for part in text.item().decode()]}
+    if text.item() == b"broken":
+        return {"failure": "it broke"}
+    return {"outputs": {"text": text}}
+
+
+class Method:
+    """One method of the class, made in the worker."""
+
+    def __init__(self, worker, binding):
+        self.worker, self.binding = worker, binding
+
+    def adapted(self, *requests):
+        return [
+            answer["outputs"] if "outputs" in answer else answer["error"]
+            for answer in self.worker.ok("adapted", requests=list(requests))
+        ]
+
+    def one(self, **request):
+        (answer,) = self.adapted({name: np.asarray(array) for name, array in request.items()})
+        return answer
+
+    def direct(self, **item):
+        return self.worker.ok("direct", inputs=item)
+
+
+@pytest.fixture
+def method(worker, folder):
+    def make(name, init=None, batched=True, pad=None, models=None, **declared):
+        described = worker.ok(
+            "describe",
+            reference="model.py:Model",
+            init=list(init or {}),
+            methods=[name],
+            inputs=declared,
+            outputs={},
+        )
+        assert "problems" not in described, described
+        binding = make_binding(
+            described,
+            "model.py:Model",
+            name,
+            init=init or {},
+            batched=batched,
+            pad=pad or {},
+            models=models or {},
+        )
+        write_binding(folder, binding)
+        worker.ok("construct", device="cpu")
+        return Method(worker, binding)
+
+    return make
+
+
+def words(array):
+    return [item.decode() for item in array.reshape(-1)]
+
+
+def test_an_item_at_a_time_in_a_batch_of_any_size(method):
+    upper = method("upper")
+    found = upper.one(text=strings("a", "ü"))["output"]
+    assert words(found) == ["A!", "Ü!"]
+    assert found.shape == (2,)
+    assert upper.one(text=strings("a").reshape(1, 1))["output"].shape == (1,)  # with an axis, too
+    assert upper.direct(text=strings("ü").reshape(()))["output"].shape == ()
+
+
+def test_plain_values_arrive_as_pythons_own(method):
+    found = method("kinds").one(
+        raw=strings(b"\xff\0"), n=np.array([2]), x=np.array([0.5]), yes=np.array([True])
+    )
+    assert found["raw"].tolist() == [b"\xff\0\0\0"]
+    assert found["odd"].tolist() == [True]
+    assert found["odd"].dtype == bool
+
+
+def test_arguments_that_are_left_out_take_their_default(method):
+    options = method("options")
+    assert words(options.one(text=strings("a", "b"))["output"]) == ["aaNone", "bbNone"]
+    found = options.one(text=strings("a"), times=np.array([3]), end=strings("."))
+    assert words(found["output"]) == ["aaa'.'"]
+    nullable = method("nullable")
+    assert words(nullable.one(text=strings("a"))["output"]) == ["aNone"]
+
+
+def test_answers_of_several_parts(method):
+    found = method("scored").one(text=strings("abc", "d"))
+    assert words(found["label"]) == ["abc", "d"]
+    assert found["score"].dtype == np.float32
+    np.testing.assert_allclose(found["score"], [1, 1 / 3], rtol=1e-6)
+    found = method("stats").one(numbers=np.array([[1, 2]], np.float32))
+    assert {name: array.shape for name, array in found.items()} == {
+        "size": (1,),
+        "mean": (1,),
+        "words": (1, 2),
+    }
+    found = method("records").one(texts=strings("abc", "d"))
+    assert words(found["label"]) == ["abc", "d"]
+    assert found["score"].shape == (2,)
+
+
+def test_images_in_and_out(method):
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 6, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    image = method("image")
+    np.testing.assert_array_equal(image.one(page=strings(file.getvalue()))["output"][0], pixels)
+    broken = image.one(page=strings(b"no image"))
+    assert broken["type"] == "BadInput"
+    assert broken["message"].startswith("input 'page': is no image that Pillow can read")
+    (small,) = method("thumbnail").one(page=strings(file.getvalue()))["output"]
+    assert Image.open(io.BytesIO(small)).size == (2, 2)
+
+
+def test_text_that_is_none_is_the_callers_fault(method):
+    found = method("upper").one(text=strings(b"\xff"))
+    assert (found["type"], found["where"]) == ("BadInput", "")
+    assert "input 'text': is not UTF-8" in found["message"]
+
+
+def test_string_arrays_hold_text(method):
+    found = method("texts").one(words=strings("a", "ü").reshape(1, 2))
+    assert words(found["output"]) == ["ü", "a"]
+
+
+def test_equal_shapes_become_one_call_and_others_do_not(method):
+    sizes = method("sizes")
+    found = sizes.adapted(
+        {"texts": strings("a", "b")},
+        {"texts": strings("c")},
+        {"texts": strings("d"), "scale": np.array([10])},  # another option, another call
+        {"texts": strings("e"), "scale": np.array([10])},
+        {"texts": strings("f")},
+    )
+    assert [answer["output"].tolist() for answer in found] == [[4, 4], [4], [20], [20], [4]]
+    differ = sizes.one(texts=strings("a", "b"), scale=np.array([1, 2]))
+    assert "input 'scale' is one value for the whole call" in differ["message"]
+
+
+def test_arrays_of_equal_shape_are_joined_and_each_request_gets_its_rows(method):
+    doubled = method("doubled")
+    x = np.arange(9, dtype=np.float32).reshape(3, 3)
+    found = doubled.adapted({"x": x[:2]}, {"x": x[2:]})
+    np.testing.assert_array_equal(np.concatenate([a["output"] for a in found]), x * 2)
+
+
+def test_lists_are_joined_whatever_their_lengths(method):
+    found = method("ragged").adapted({"rows": np.array([[1, 2, 3]])}, {"rows": np.array([[4]])})
+    assert [answer["output"].tolist() for answer in found] == [[2006], [2004]]
+
+
+@pytest.mark.parametrize("pad", [None, {"ids": -7}])
+def test_unequal_shapes_are_joined_only_when_padding_is_told(method, pad):
+    padded = method("padded", pad=pad)
+    found = padded.adapted({"ids": np.array([[1, 2, 3]])}, {"ids": np.array([[4], [5]])})
+    longest = [3, 3] if pad else [3, 1]
+    for answer, ids, seen in zip(found, ([[1, 2, 3]], [[4], [5]]), longest, strict=True):
+        # Cut to the request's own length again; the method saw the longest of its call.
+        np.testing.assert_array_equal(answer["output"][..., 0], ids)
+        assert (answer["output"][..., 1] == seen).all()
+
+
+def test_only_the_guilty_fail_with_their_own_error(method):
+    upper = method("upper")
+    found = upper.adapted(*({"text": strings(word)} for word in ("a", "bad 1", "b", "exit 2")))
+    assert words(found[0]["output"]) == ["A!"]
+    assert words(found[2]["output"]) == ["B!"]
+    assert (found[1]["type"], found[1]["message"], found[1]["where"]) == (
+        "KeyError",
+        "'no bad 1'",
+        "model.py:43",
+    )
+    assert "raise KeyError" in found[1]["traceback"]
+    assert (found[3]["type"], found[3]["message"]) == ("SystemExit", "exit 2")
+
+
+def test_a_joined_call_that_fails_is_repeated_for_each_request(method):
+    doubled = method("doubled")
+    one = np.ones((1, 3), np.float32)
+    found = doubled.adapted({"x": one}, {"x": -one}, {"x": one})
+    assert found[1]["message"] == "3 negative of 1"
+    np.testing.assert_array_equal(found[0]["output"], one * 2)
+    np.testing.assert_array_equal(found[2]["output"], one * 2)
+    alone = doubled.one(x=-one)
+    assert alone["message"] == "3 negative of 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "message"),
+    [
+        ("wrong", {"n": np.array([0])}, "declared int64, the method returned float64"),
+        ("wrong", {"n": np.array([1])}, "declared int64, the method returned NoneType None"),
+        ("wrong", {"n": np.array([2])}, "declared int64, the method returned str 'text'"),
+        ("wrong", {"n": np.array([3])}, "declared int64, the method returned int 11805"),
+        ("wrong_shape", {"n": np.array([3])}, "has shape [3] an item, declared is [2]"),
+        ("letters", {"text": strings("ab", "c")}, "items of one request differ in length"),
+        ("zeros", {"n": np.array([1, 2])}, "items of one request differ in shape"),
+        ("short", {"texts": strings("a", "b")}, "has 1 rows for a batch of 2"),
+    ],
+)
+def test_answers_that_are_not_what_was_declared(method, name, request_, message):
+    assert message in method(name).one(**request_)["message"]
+
+
+def test_what_can_be_sent_without_loss_is(method):
+    found = method("wrong").one(n=np.array([4, 5]))["output"]
+    assert (found.tolist(), found.dtype) == ([4, 1], np.int64)
+
+
+def test_async_requests_run_at_the_same_time(method):
+    slow = method("slow")
+    requests = [{"text": strings("a", "b")}, {"text": strings("bad")}, {"text": strings("c")}]
+    first, bad, last = slow.adapted(*requests)
+    begun = [int(word.split()[1]) for word in [*words(first["output"]), *words(last["output"])]]
+    all_seen = {int(word.split()[3]) for word in [*words(first["output"]), *words(last["output"])]}
+    assert len(all_seen) == 1  # every one had begun before the first was done
+    assert sorted(begun)[-1] <= all_seen.pop()
+    assert (bad["type"], bad["message"]) == ("ValueError", "bad")
+    found = method("slow_batch").adapted({"texts": strings("a", "b")}, {"texts": strings("c")})
+    assert [answer["output"].tolist() for answer in found] == [[3, 3], [3]]
+
+
+def test_without_a_batch_axis(method):
+    upper = method("upper", batched=False)
+    assert words(upper.one(text=strings("a"))["output"]) == ["A!"]
+    stats = method("stats", batched=False)
+    assert stats.one(numbers=np.zeros(3, np.float32))["words"].shape == (3,)
+    sizes = method("sizes", batched=False)
+    found = sizes.adapted({"texts": strings("a", "b")}, {"texts": strings("c")})
+    assert [answer["output"].tolist() for answer in found] == [[2, 2], [1]]  # never joined
+    assert sizes.direct(texts=strings("a", "b"))["output"].tolist() == [2, 2]
+
+
+def test_streams_are_lists_of_chunks(method):
+    stream = method("stream", batched=False)
+    assert [words(chunk["output"]) for chunk in stream.one(text=strings("ab"))] == [["a"], ["b"]]
+    assert stream.one(text=strings("a!"))["message"] == "no shouting"
+    later = method("later", batched=False)
+    assert [words(chunk["label"]) for chunk in later.direct(text=strings("ab"))] == [["a"], ["b"]]
+
+
+def test_the_direct_call_agrees_with_the_adapted_one(method):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    doubled = method("doubled")
+    for row, expected in zip(x, doubled.one(x=x)["output"], strict=True):
+        np.testing.assert_array_equal(doubled.direct(x=row)["output"], expected)
+    with pytest.raises(AssertionError, match="3 negative of 1"):
+        doubled.direct(x=-x[1])
+
+
+MODELS = {"echo": {"inputs": {"text": {"dtype": "string", "shape": [1, 1]}, "n": {}}}, "a.b": {}}
+
+
+def test_other_models_are_asked_of_the_build(method, worker):
+    called = method("called", models=MODELS)
+    assert words(called.one(text=strings("hi"))["output"]) == ["hicpu"]
+    broken = called.one(text=strings("broken"))
+    assert (broken["type"], broken["message"]) == ("ModelCallError", "model 'echo': it broke")
+    assert words(method("called_together", models=MODELS).one(text=strings("abc"))["output"]) == [
+        "abc"
+    ]
+    assert words(method("called_stream", models=MODELS).one(text=strings("xy"))["output"]) == ["xy"]
+    unknown = method("called", models={"other": {}}).one(text=strings("hi"))
+    assert unknown["message"] == "no model 'echo' under models in the model.yaml (there: other)"
+
+
+def test_init_that_raises_tells_the_line(method, worker):
+    with pytest.raises(AssertionError, match="size must not be negative"):
+        method("upper", init={"size": -1})
+    error = worker.order("construct", device="cpu")["error"]
+    assert (error["type"], error["where"]) == ("ValueError", "model.py:37")
+
+
+def test_close_is_called_and_the_worker_ends(folder, method, worker):
+    method("upper")
+    with Worker(folder) as other:
+        other.ok("construct", device="cpu")
+        other.ok("close")
+        assert other.process.wait(10) == 0
+    assert (folder / "source/closed").exists()
+    assert not list(folder.rglob("__pycache__"))
+
+
+def test_a_class_that_calls_models_needs_nothing_of_ours(folder, monkeypatch):
+    """What a user's own unit test does."""
+    import importlib.util
+    from types import SimpleNamespace
+
+    monkeypatch.syspath_prepend(folder / "source")
+    spec = importlib.util.spec_from_file_location("a_users_model", folder / "source/model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    models = SimpleNamespace(echo=lambda text, n: {"text": np.array([[b"said"]], dtype=object)})
+    assert module.Model(models=models, device="!").called("hi") == "said!"
+    assert ADAPTER.name not in CODE
