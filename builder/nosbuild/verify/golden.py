@@ -55,19 +55,6 @@ def read_golden(folder: Path) -> list[GoldenSample]:
     return [_read(path) for path in sorted(folder.glob("*.npz"))]
 
 
-def as_text(array: np.ndarray) -> np.ndarray:
-    """Bytes of UTF-8 as text; an array that holds anything else as it is."""
-    if array.dtype != object or not any(isinstance(value, bytes) for value in array.flat):
-        return array
-    text = np.empty(array.shape, dtype=object)
-    try:
-        for index, value in np.ndenumerate(array):
-            text[index] = value.decode() if isinstance(value, bytes) else value
-    except UnicodeDecodeError:
-        return array
-    return text
-
-
 def _read(path: Path) -> GoldenSample:
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(_restored({name: stored[name] for name in stored.files}))

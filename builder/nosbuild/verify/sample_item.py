@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nosbuild.errors import SampleError
-from nosbuild.verify.golden import as_text
+from nosbuild.source.texts import as_text
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
