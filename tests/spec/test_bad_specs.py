@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bad_pipeline_specs import PIPELINE_SPECS
+from bad_python_specs import PYTHON_SPECS
 from bad_specs import BAD_SPECS, BadSpec, Row
+from bad_stateful_specs import STATEFUL_SPECS
 
 from nosbuild.errors import SpecError
 from nosbuild.spec import load_spec
 
+ALL_BAD_SPECS = (*BAD_SPECS, *PYTHON_SPECS, *PIPELINE_SPECS, *STATEFUL_SPECS)
 
-@pytest.mark.parametrize("bad", BAD_SPECS, ids=lambda bad: bad.name)
+
+@pytest.mark.parametrize("bad", ALL_BAD_SPECS, ids=lambda bad: bad.name)
 def test_bad_spec(bad: BadSpec, load, tmp_path):
     with pytest.raises(SpecError) as raised:
         load(bad.content)
@@ -25,7 +30,7 @@ def test_bad_spec(bad: BadSpec, load, tmp_path):
 
 
 def test_names_of_the_table_are_distinct():
-    names = [bad.name for bad in BAD_SPECS]
+    names = [bad.name for bad in ALL_BAD_SPECS]
     assert len(set(names)) == len(names)
 
 

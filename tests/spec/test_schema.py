@@ -37,7 +37,7 @@ def test_every_reference_leads_somewhere():
 
 def test_patterns_tell_good_from_bad():
     properties = json_schema()["properties"]
-    tensor = properties["outputs"]["additionalProperties"]["pattern"]
+    tensor = properties["inputs"]["additionalProperties"]["oneOf"][0]["pattern"]
     dims = properties["dims"]["additionalProperties"]["oneOf"][0]["pattern"]
     good = [
         (tensor, "int64[batch, seq]"),

@@ -24,7 +24,8 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=|(?<=r))(\S.*)")
 
 # Releases of numpy that Triton's Python backend works with; some of the patches never existed.
-_NUMPY_1 = [f"1.{minor}.{patch}" for minor in range(27) for patch in range(8)]
+_NUMPY_1 = [f"1.{minor}.{patch}" for minor in range(26) for patch in range(8)]
+_NUMPY_1 += [f"1.26.{patch}" for patch in range(5)]
 
 
 class _Written(NamedTuple):
@@ -128,15 +129,17 @@ def _problem(text: str, python: object) -> tuple[str, str]:
     if "--hash" in text:
         remedy = "remove the hashes; the build writes those of what it installed into nos.lock"
         return f"{text.split()[0]!r} with hashes", remedy
-    if _BARE_PLACE.search(text):
-        return f"{text!r} names no package", f"write its name first: some-package @ {text}"
+    if place := _BARE_PLACE.search(text):
+        url = text if "://" in place[0] else "https://..."
+        return f"{text!r} names no package", f"write its name first: some-package @ {url}"
     try:
         requirement = Requirement(text)
-    except InvalidRequirement as error:
-        reason = str(error).partition("\n")[0]
+    except InvalidRequirement:
         single = re.sub(r"(?<![=<>!~])=(?!=)", "==", text, count=1)
         remedy = f"did you mean {single!r}?" if single != text and _is_valid(single) else _FORM
-        return f"{text!r} is no pip requirement: {reason[:1].lower()}{reason[1:]}", remedy
+        return f"{text!r} is no pip requirement", remedy
+    if requirement.url and not re.match(r"[A-Za-z+]+:", requirement.url):
+        return f"{requirement.url!r} is no URL", f"write {requirement.name} @ https://..."
     if canonicalize_name(requirement.name) == "numpy" and _applies(requirement, python):
         return _numpy_problem(text, requirement.specifier)
     return "", ""

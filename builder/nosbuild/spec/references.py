@@ -68,6 +68,11 @@ class PackagePath:
         return cls(package, path)
 
 
+def names_python_file(reference: str) -> bool:
+    """True for ``file.py:name``, which names a callable wherever a path may stand too."""
+    return reference.rpartition(":")[0].endswith(".py")
+
+
 def leaves_folder(path: str) -> bool:
     """True for an absolute path, and for one that climbs out with ``..``.
 

@@ -22,6 +22,7 @@ from nosbuild.spec.references import (
     PackagePath,
     check_callable,
     check_file,
+    names_python_file,
 )
 from nosbuild.spec.yaml_source import KeyPath, type_name
 
@@ -54,7 +55,8 @@ class Source:
     kind: SourceKind
     reference: str
     """torch, sklearn: ``file.py:callable`` or ``module:callable``; onnx: a path relative to the
-    model's folder or ``package:path``; huggingface: a folder, ``package:subfolder`` or a hub id;
+    model's folder, ``package:path``, or ``file.py:callable`` for one that makes the model;
+    huggingface: a folder, ``package:subfolder`` or a hub id;
     python: ``file.py:Class`` or ``module:Class``; pipeline: empty.
     """
     init: dict[str, Any] = field(default_factory=dict)
@@ -180,6 +182,9 @@ def _reference_findings(kind: SourceKind, reference: str, folder: Path) -> Itera
         what = "Class" if kind == "python" else "callable"
         yield from check_callable(key, reference, folder, _EXAMPLES[kind], what)
         return
+    if kind == "onnx" and names_python_file(reference):
+        yield from check_callable(key, reference, folder, "model.py:create")
+        return
     # A folder of weights may lie anywhere; a colon in its name does not make it a package.
     if kind == "huggingface" and (folder / reference).is_dir():
         return
@@ -236,7 +241,13 @@ SCHEMA: dict[str, Any] = {
             "huggingface",
             {"minLength": 1, "description": "A folder, package:subfolder, or a hub id."},
         ),
-        _one_kind("onnx", {"minLength": 1, "description": "A file, or package:path/inside."}),
+        _one_kind(
+            "onnx",
+            {
+                "minLength": 1,
+                "description": "A file, package:path/inside, or file.py:callable (a ModelProto).",
+            },
+        ),
         _one_kind(
             "sklearn",
             {"pattern": CALLABLE_PATTERN, "description": "A callable: a fitted estimator."},
