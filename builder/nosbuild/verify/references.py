@@ -39,8 +39,8 @@ REPEATED_ITEMS = 3
 NOISE_ITEMS = 16
 """Samples on which the source's own rounding noise is measured."""
 
-_ITEMS, _PRECISE, _TOGETHER, GOLDEN = "items", "precise", "together", "golden"
-_FACTS = "facts.json"
+ITEMS, _PRECISE, _TOGETHER, GOLDEN = "items", "precise", "together", "golden"
+FACTS = "facts.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def collect_references(
     samples = load_samples(spec, source.inputs)
     batched = is_batched((*source.inputs, *source.outputs))
     answers = [_run(source, samples, index, batched) for index in range(len(samples.items))]
-    write_golden(out / _ITEMS, samples.items, answers)
+    write_golden(out / ITEMS, samples.items, answers)
     chosen = spread(len(samples.items), GOLDEN_ITEMS)
     write_golden(
         out / GOLDEN,
@@ -100,17 +100,17 @@ def collect_references(
     reasons = _not_finite(answers, source.outputs)
     reasons += _hidden_state(source, samples, batched, answers)
     facts = {"samples": len(samples.items), "real": samples.real, "reasons": reasons}
-    (out / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    (out / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     return facts
 
 
 def read_references(folder: Path) -> References:
     """Read back what ``collect_references`` wrote."""
-    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     together = folder / _TOGETHER
     sizes = sorted(int(entry.name) for entry in together.iterdir()) if together.exists() else []
     return References(
-        items=read_golden(folder / _ITEMS),
+        items=read_golden(folder / ITEMS),
         precise=read_golden(folder / _PRECISE),
         together={size: read_golden(together / str(size))[0] for size in sizes},
         real=facts["real"],

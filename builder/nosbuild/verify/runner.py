@@ -28,7 +28,7 @@ def open_runner(
     """Load an artifact as Triton's backend would.
 
     Args:
-        artifact: folder with ``model.onnx`` or ``model.plan``.
+        artifact: folder with ``model.onnx`` or ``model.plan``, or of a Python model.
         runs_on: what will serve it.
         threads: intra-op threads on the CPU; 0 for one per physical core.
         spinning: idle threads spin for work.
@@ -41,6 +41,10 @@ def open_runner(
         from nosbuild.verify.tensorrt_runner import TensorRTRunner
 
         return TensorRTRunner(artifact / PLAN_FILE)
+    if runs_on.backend == "python":
+        from nosbuild.verify.python_runner import PythonRunner
+
+        return PythonRunner(artifact)  # of a class that calls other models: see steps.members
     from nosbuild.verify.runners import OnnxRuntimeRunner
 
     return OnnxRuntimeRunner(

@@ -1,0 +1,118 @@
+"""A class goes in; what its method answers to every sample, called plainly, comes out as files.
+
+The files are those of ``references``: items/, golden/ and facts.json. Each sample is one call, as a
+user would call it; nothing is batched and nothing is converted twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nosbuild.errors import SampleError
+from nosbuild.source.python_worker import Raised
+from nosbuild.verify.golden import GOLDEN_ITEMS, Answer, write_golden
+from nosbuild.verify.references import (
+    FACTS,
+    GOLDEN,
+    ITEMS,
+    REPEATED_ITEMS,
+    changed,
+    spread,
+)
+from nosbuild.verify.samples import Samples, load_samples
+
+if TYPE_CHECKING:
+    from nosbuild.source.loaded import Arrays
+    from nosbuild.source.python_class import PythonClass
+    from nosbuild.spec import ModelSpec
+    from nosbuild.tensors import TensorSpec
+
+
+def collect_answers(
+    spec: ModelSpec,
+    source: PythonClass,
+    out: Path,
+    *,
+    elsewhere: Collection[str] = (),
+    images: Collection[str] = (),
+) -> dict[str, Any]:
+    """Call the method on every sample; write ``out``.
+
+    Args:
+        spec: of one method, its tensors known.
+        source: the class.
+        out: the folder to write into.
+        elsewhere: inputs that other methods of the class take.
+        images: inputs that hold the file of an image, which cannot be drawn.
+
+    Returns:
+        ``samples``, how many; ``real``, whether the user's; ``reasons`` against the class itself.
+
+    Raises:
+        SampleError: the samples do not fit, or the method raises on one of them.
+        Refused: the class's process ended.
+    """
+    if images and spec.samples is None:
+        raise SampleError(
+            f"{spec.file}: {', '.join(images)} of {spec.name} is an image, which cannot be drawn",
+            "Name real ones: samples: samples.py:samples, a function that yields dicts.",
+        )
+    samples = load_samples(spec, source.inputs, elsewhere)
+    answers = [_answer(source, samples, index) for index in range(len(samples.items))]
+    write_golden(out / ITEMS, samples.items, answers)
+    chosen = spread(len(samples.items), GOLDEN_ITEMS)
+    write_golden(
+        out / GOLDEN,
+        [samples.items[index] for index in chosen],
+        [answers[index] for index in chosen],
+    )
+    reasons = [*_not_finite(answers, source.outputs), *_other_answers(source, samples, answers)]
+    facts = {"samples": len(answers), "real": samples.real, "reasons": reasons}
+    (out / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    return facts
+
+
+def chunks_of(answer: Answer) -> Sequence[Arrays]:
+    """What was answered, one after the other; of a method that does not stream, once."""
+    return [answer] if isinstance(answer, dict) else answer
+
+
+def _answer(source: PythonClass, samples: Samples, index: int) -> Answer:
+    reference = f"{source.binding['reference']} ({source.binding['method']})"
+    try:
+        return source.direct(samples.items[index])
+    except Raised as exc:
+        kind = "sample" if samples.real else "random input"
+        raise SampleError(
+            f"{reference} raised on {kind} {index}: {exc}",
+            "Mend the method, or yield samples that it takes."
+            if samples.real
+            else "Name inputs that it takes: samples: samples.py:samples in the model.yaml.",
+        ) from exc
+
+
+def _not_finite(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[str]:
+    for index, answer in enumerate(answers):
+        for chunk in chunks_of(answer):
+            for tensor in outputs:
+                if tensor.dtype.is_float and np.isnan(chunk[tensor.name]).any():
+                    return [f"the class itself gives NaN in {tensor.name} for sample {index}"]
+    return []
+
+
+def _other_answers(source: PythonClass, samples: Samples, answers: Sequence[Answer]) -> list[str]:
+    """Ask for the first samples again, after the others."""
+    for index in range(min(REPEATED_ITEMS, len(samples.items))):
+        before, again = chunks_of(answers[index]), chunks_of(_answer(source, samples, index))
+        if len(before) != len(again) or any(map(changed, before, again)):
+            return [
+                f"{source.binding['reference']} answered sample {index} differently the second "
+                "time: it draws random numbers, or keeps a state between calls. Seed it "
+                "(random.Random(0)), or pass the state in and out"
+            ]
+    return []
