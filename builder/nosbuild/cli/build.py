@@ -71,11 +71,16 @@ def build(
     from nosbuild.cli.served_proofs import print_proofs
     from nosbuild.errors import InternalError, NosError, Refused
     from nosbuild.steps import build as build_model
+    from nosbuild.steps.build_order import build_order
 
     done: list[BuildResult] = []
     failed: list[Failure] = []
     shown = BuildProgress(explain=explain)
-    for folder in _folders(models or [str(DEFAULT_REPOSITORY)], repository):
+    asked = _folders(models or [str(DEFAULT_REPOSITORY)], repository)
+    for to_build in build_order(asked, repository):
+        folder = to_build.folder
+        if to_build.needed_by:
+            shown.needed(folder.name, to_build.needed_by)
         try:
             with shown:
                 done.append(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DOING = {
     "export": "exporting to ONNX",
+    "compile": "checking every edge of the pipeline",
     "references": "running the original on every sample",
     "prove": "proving against the original:",
     "rescue": "looking for what to keep in higher precision:",
@@ -66,6 +67,10 @@ class BuildProgress:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
+
+    def needed(self, name: str, caller: str) -> None:
+        """A model is built only because another one calls it."""
+        self._say(Text.assemble((name, "bold"), f"  is not built yet, and {caller} calls it"))
 
     def plan(self, plan: BuildPlan) -> None:
         """The variants to try, where asked to explain; skips always."""

@@ -46,7 +46,7 @@ def models() -> list[HubModel]:
         HostError: this installation has no gallery.
         SpecError: a model.yaml was changed into something that cannot be read.
     """
-    return [_read(folder) for folder in _folders()]
+    return [_read(folder) for folder in folders()]
 
 
 def find(name: str) -> HubModel:
@@ -57,17 +57,22 @@ def find(name: str) -> HubModel:
         SourceError: the gallery has no such model; the remedy tells the nearest names.
         SpecError: its model.yaml was changed into something that cannot be read.
     """
-    folders = {folder.name: folder for folder in _folders()}
-    if name in folders:
-        return _read(folders[name])
-    near = difflib.get_close_matches(name, folders, n=3, cutoff=0.5)
+    known = {folder.name: folder for folder in folders()}
+    if name in known:
+        return _read(known[name])
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     raise SourceError(
         f"hub:{name}: the gallery has no such model",
-        f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(folders)}.",
+        f"Did you mean {' or '.join(near)}?" if near else f"It has {', '.join(known)}.",
     )
 
 
-def _folders() -> list[Path]:
+def folders() -> list[Path]:
+    """The folder of every model, by name.
+
+    Raises:
+        HostError: this installation has no gallery.
+    """
     return sorted(file.parent for file in gallery_folder().glob("*/model.yaml"))
 
 

@@ -58,7 +58,8 @@ class PipelineWalk:
         )
         tensors, graph = compiled.result, Graph.read(compiled.folder)
         complete = spec.with_tensors(*tensors_from(tensors), tensors["default_dims"])
-        references = self._references(repository, members, compiled)
+        originals = source_digests(members, spec.folder.parent)
+        references = self._references(repository, members, compiled, originals)
         proof = self._prove(repository, compiled, references)
         variant = verified(
             runs_on=ENSEMBLE.runs_on,
@@ -86,15 +87,25 @@ class PipelineWalk:
             self.written,
             self.plan,
             variant,
-            self._report(complete, [members[name] for name in graph.called], references, proof),
+            self._report(
+                complete,
+                [members[name] for name in graph.called],
+                [name for name in members if name not in originals],
+                references,
+                proof,
+            ),
             complete,
             repository,
             sum(compiled.folder.joinpath(name).stat().st_size for name in proof.artifact),
         )
 
-    def _references(self, repository: Path, members: dict[str, Member], compiled: Entry) -> Entry:
-        beside = self.spec.folder.parent
-        originals = source_digests(members, beside)
+    def _references(
+        self,
+        repository: Path,
+        members: dict[str, Member],
+        compiled: Entry,
+        originals: dict[str, dict[str, str]],
+    ) -> Entry:
         models = {
             name: member.interface if name in originals else member.digest
             for name, member in members.items()
@@ -143,8 +154,19 @@ class PipelineWalk:
         return proof
 
     def _report(
-        self, complete: ModelSpec, members: list[Member], references: Entry, proof: Proof
+        self,
+        complete: ModelSpec,
+        members: list[Member],
+        without_original: list[str],
+        references: Entry,
+        proof: Proof,
     ) -> BuildReport:
+        reason = "the one way to serve a pipeline"
+        if without_original:
+            reason += (
+                f"; no model.yaml is there for {', '.join(without_original)}: what is published of "
+                "it counts as its original"
+            )
         shown = [f"{one.name} v{one.version} ({one.variant})" for one in members]
         row = VariantReport(
             name=ENSEMBLE.name,
@@ -153,7 +175,7 @@ class PipelineWalk:
             how=f"calls {', '.join(shown)}",
             proof=proof,
             verdict="published",
-            reason="the one way to serve a pipeline",
+            reason=reason,
         )
         return BuildReport(
             model=complete.name,
@@ -171,7 +193,7 @@ class PipelineWalk:
 
 
 def _listed(members: list[Member]) -> str:
-    names = [member.name for member in members]
+    names = [f"{member.name} ({member.variant})" for member in members]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
