@@ -62,7 +62,9 @@ def test_check_ends_with_3_on_errors_and_0_on_warnings(nosbuild, model):
     assert set(finding) == {"model", "file", "severity", "message", "remedy"}
 
 
-@pytest.mark.parametrize("source", ["torch", "huggingface", "onnx", "sklearn"])
+@pytest.mark.parametrize(
+    "source", ["torch", "huggingface", "onnx", "sklearn", "python", "pipeline"]
+)
 def test_new_from_every_source_can_be_read(nosbuild, tmp_path, source):
     done = nosbuild("new", "mine", "--from", source)
     assert done.code == 0
