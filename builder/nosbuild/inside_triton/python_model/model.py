@@ -50,13 +50,13 @@ class TritonPythonModel:
                 warn=self._warn,
             )
         except Problem as problem:
-            raise pb_utils.TritonModelException(str(problem)) from problem
+            raise pb_utils.TritonModelException(str(problem)) from None
         except BaseException as error:
             where = raised_at(error, folder / "source")
-            pb_utils.Logger.log_error(f"{self._name}:\n{Failure(error).traceback}")
+            sys.stderr.write(Failure(error).traceback)
             raise pb_utils.TritonModelException(
                 f"{self.binding['reference']} cannot be constructed: {shown(error)} ({where})"
-            ) from error
+            ) from None
         models.open()
         self._streaming = None
         if self.binding["streams"]:
@@ -94,7 +94,9 @@ class TritonPythonModel:
     def _failed(self, failure):
         """The error response; what the caller is not at fault for goes to the log."""
         if failure.traceback:
-            pb_utils.Logger.log_error(f"{self._name}:\n{failure.traceback}")
+            pb_utils.Logger.log_error(f"{self._name}: {failure.message}")
+            # Past Triton's logger, which writes a traceback as one line with \n in it.
+            sys.stderr.write(failure.traceback)
         code = self._invalid if failure.is_bad_input else self._internal
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(failure.message, *code))
 

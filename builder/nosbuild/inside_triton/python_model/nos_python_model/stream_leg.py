@@ -7,6 +7,8 @@ import triton_python_backend_utils as pb_utils
 
 ID, WINDOW, LEG = "stream_id", "stream_window", "stream_leg"
 """Parameters of a request; see nosclient's _stream_session.py for what they mean."""
+UNKNOWN = "unknown stream_id"
+"""How the error begins that answers a leg of a stream that nobody runs."""
 LEAST_CHUNK = 1024
 """A smaller chunk counts as so many bytes: that is about what it costs Triton."""
 _MOST_WINDOW = 1 << 26

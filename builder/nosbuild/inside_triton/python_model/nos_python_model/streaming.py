@@ -11,9 +11,11 @@ import threading
 import time
 
 import triton_python_backend_utils as pb_utils
+from nos_python_model.arguments import BadInput
 from nos_python_model.failures import Failure
 from nos_python_model.stream import Stream
-from nos_python_model.stream_leg import Leg
+from nos_python_model.stream_leg import ID, UNKNOWN, Leg
+from nos_python_model.stream_relay import Relay
 
 MOST_STREAMS = 1024
 """Streams at once in one instance of a model; more are refused."""
@@ -21,6 +23,8 @@ LIMIT_MIB = 256
 """What a client may be sent in one request, where it does not go in legs."""
 _PARAMETER = "stream_limit_mib"
 _STOP_SECONDS = 10.0
+_ENDED = 4096
+"""Streams whose end is remembered."""
 _END = object()
 
 
@@ -41,6 +45,8 @@ class Streaming:
         self._loop_thread = None
         self._streams = set()
         self._by_id = {}  # those that go in legs
+        self._ended = {}  # ids, in order
+        self._relay = Relay() if _instances(config) > 1 else None
         self._lock = threading.Lock()
 
     def execute(self, requests):
@@ -49,10 +55,11 @@ class Streaming:
             leg = Leg(request)
             if not leg.is_first:
                 self._go_on(leg)
-            elif len(self._streams) >= MOST_STREAMS:
-                leg.fail(_too_many())
-            else:
+                continue
+            try:
                 self._start(leg, {t.name(): t.as_numpy() for t in request.inputs()})
+            except Exception as error:  # noqa: BLE001 - one raised here would kill the worker
+                leg.fail(self._failed(Failure(error)))
 
     def close(self):
         """End what still runs, after its current step."""
@@ -68,23 +75,44 @@ class Streaming:
 
     def _go_on(self, leg):
         stream = self._by_id.get(leg.stream)
-        if stream is None:
-            leg.end()
-        else:
+        if stream is not None:
             stream.offer(leg)
+        elif leg.stream in self._ended:
+            leg.end()
+        elif self._relay is None or not self._relay.forward(leg):
+            message = f"{UNKNOWN} {leg.stream!r}: the model was loaded anew since it began"
+            leg.fail(self._failed(Failure(BadInput(message))))
 
     def _start(self, leg, arrays):
+        if len(self._streams) >= MOST_STREAMS:
+            raise BadInput(f"{MOST_STREAMS} streams run already; try again when some have ended")
         waits = _LoopWaits() if self._is_async else _ThreadWaits()
         stream = Stream(leg, waits, self._limit)
+        if stream.id is not None:
+            self._note_id(stream)
         with self._lock:
             self._streams.add(stream)
-            if stream.id is not None:
-                self._by_id[stream.id] = stream
-        run = self._run(stream, arrays)
+        try:
+            self._launch(self._run(stream, arrays))
+        except BaseException:
+            self._forget(stream)
+            raise
+
+    def _launch(self, run):
         if self._is_async:
             asyncio.run_coroutine_threadsafe(run, self._running_loop())
         else:
             threading.Thread(target=_to_its_end, args=(run,), daemon=True).start()
+
+    def _note_id(self, stream):
+        try:
+            if stream.id in self._by_id:
+                raise OSError
+            if self._relay is not None:
+                self._relay.open(stream)
+        except OSError:
+            raise BadInput(f"a stream of the {ID} {stream.id!r} runs already") from None
+        self._by_id[stream.id] = stream
 
     def _running_loop(self):
         loop = self._adapter.event_loop()
@@ -114,11 +142,22 @@ class Streaming:
     def _end(self, stream, failure):
         try:
             stream.end(None if failure is None else self._failed(failure))
+        except Exception as error:  # noqa: BLE001 - nobody is left to be told but the log
+            pb_utils.Logger.log_error(f"a stream could not be ended: {error}")
         finally:
-            with self._lock:
-                self._streams.discard(stream)
-                if self._by_id.get(stream.id) is stream:
-                    del self._by_id[stream.id]
+            self._forget(stream)
+
+    def _forget(self, stream):
+        with self._lock:
+            self._streams.discard(stream)
+            if stream.id is None:
+                return
+            self._ended[stream.id] = None  # a leg of it may still be on its way
+            del self._by_id[stream.id]
+            if len(self._ended) > _ENDED:
+                del self._ended[next(iter(self._ended))]
+        if self._relay is not None:
+            self._relay.close(stream)
 
     async def _steps(self, arguments):
         found = self._adapter.method(**arguments)
@@ -220,9 +259,8 @@ def _limit(config):
         ) from None
 
 
-def _too_many():
-    code = getattr(pb_utils.TritonError, "UNAVAILABLE", None)
-    message = f"{MOST_STREAMS} streams run already; try again when some have ended"
-    return pb_utils.InferenceResponse(
-        error=pb_utils.TritonError(message, *([] if code is None else [code]))
+def _instances(config):
+    return sum(
+        int(group.get("count", 1)) * max(len(group.get("gpus", [])), 1)
+        for group in config.get("instance_group", [])
     )

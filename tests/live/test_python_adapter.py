@@ -1,0 +1,378 @@
+"""Plain Python classes, served by a real Triton through the adapter."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+from PIL import Image
+
+import nosclient
+from nosbuild.environments.model_environment import model_environment, resolve
+from nosbuild.runtime import serve
+from python_versions import model, strings
+
+FRAGILE = '''
+import os
+from typing import TypedDict
+
+
+class Answer(TypedDict):
+    text: str
+    worker: int
+
+
+class Fragile:
+    """One item at a time; its process id with every answer."""
+
+    def __call__(self, text: str) -> Answer:
+        if text.startswith("bad"):
+            raise ValueError(f"cannot read {text}")
+        if text.startswith("exit"):
+            raise SystemExit(text)
+        return {"text": text.upper(), "worker": os.getpid()}
+'''
+
+BATCHES = """
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+
+class Seen(NamedTuple):
+    doubled: Annotated[np.ndarray, "float32[batch, n]"]
+    rows: list[int]
+
+
+class Batches:
+    def __call__(self, x: Annotated[np.ndarray, "float32[batch, n]"], times: int = 2) -> Seen:
+        if (x < 0).any():
+            raise ValueError(f"negative: {x.min():.0f}")
+        return Seen(x * times, [len(x)] * len(x))
+"""
+
+KINDS = """
+import dataclasses
+from typing import Annotated
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Kinds:
+    raw: bytes
+    total: Annotated[float, "float32"]
+    truth: bool
+    words: list[str]
+    counts: Annotated[np.ndarray, "int64[2]"]
+
+
+class Model:
+    def __call__(self, raw: bytes, n: int, x: float, yes: bool, words: list[str]) -> Kinds:
+        return Kinds(raw[::-1], n + x, not yes, [w.upper() for w in words], np.full(2, n))
+"""
+
+IMAGES = """
+import sys
+from typing import Annotated
+
+import numpy as np
+from PIL import Image
+
+
+class Images:
+    def __call__(self, image: Image.Image) -> Annotated[np.ndarray, "uint8[h, w, 3]"]:
+        return np.asarray(image.convert("RGB"))
+
+    def python(self, text: str) -> str:
+        return sys.prefix + text
+"""
+
+SLOW = """
+import asyncio
+import time
+
+
+class Slow:
+    async def __call__(self, text: str) -> str:
+        begun = time.monotonic()
+        await asyncio.sleep(0.2)
+        return f"{begun} {time.monotonic()}"
+"""
+
+CALLER = """
+import asyncio
+from typing import Annotated, TypedDict
+
+import numpy as np
+
+
+class Called(TypedDict):
+    sums: Annotated[np.ndarray, "float32[4]"]
+    texts: list[str]
+    error: str
+
+
+class Caller:
+    def __init__(self, models, times: int):
+        self.models = models
+        self.times = times
+
+    def plain(self, x: Annotated[np.ndarray, "float32[4]"]) -> Called:
+        sums = x[None]
+        for _ in range(self.times):
+            sums = self.models.add_one(x=sums)["y"]
+        answer = self.models["fragile"](text=[["a"], ["b"]])
+        try:
+            self.models.fragile(text="bad one")
+        except RuntimeError as error:
+            said = str(error)
+        texts = [text.decode() for text in answer["text"][:, 0]]
+        return {"sums": sums[0], "texts": texts, "error": said}
+
+    async def awaited(self, x: Annotated[np.ndarray, "float32[4]"]) -> Called:
+        rows = [x[None] + i for i in range(self.times)]
+        answers = await asyncio.gather(*(self.models.add_one.aio(x=row) for row in rows))
+        answer = await self.models.fragile.aio(text="c")
+        try:
+            await self.models.nowhere.aio(x=x)
+        except RuntimeError as error:
+            said = str(error)
+        texts = [answer["text"].item().decode()]
+        return {"sums": answers[-1]["y"][0], "texts": texts, "error": said}
+"""
+
+CLOSING = """
+from pathlib import Path
+
+
+class Closing:
+    def __init__(self, folder, device="none"):
+        self.folder = Path(folder)
+        self.device = device
+
+    def __call__(self, text: str) -> str:
+        return self.device
+
+    async def close(self):
+        (self.folder / "closed").write_text(self.device)
+"""
+
+TEXT_INPUT = {"inputs": {"text": {"dtype": "string", "shape": [1, 1]}}}
+WAITING = "dynamic_batching { max_queue_delay_microseconds: 50000 }"
+
+
+@pytest.fixture(scope="module")
+def python_service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adapter")
+    repository = folder / "models"
+    model(repository, "fragile", FRAGILE, WAITING, reference="model.py:Fragile")
+    model(repository, "batches", BATCHES, WAITING, reference="model.py:Batches")
+    padded = {"reference": "model.py:Batches", "pad": {"x": 0.0}}
+    model(repository, "padded", BATCHES, WAITING, **padded)
+    model(repository, "kinds", KINDS)
+    model(repository, "whole", FRAGILE, reference="model.py:Fragile", batched=False)
+    model(repository, "slow", SLOW, WAITING, reference="model.py:Slow")
+    tiny_models.add_one(repository)
+    models = {"add_one": {}, "fragile": TEXT_INPUT, "nowhere": {}}
+    for method in ("plain", "awaited"):
+        binding = {"models": models, "init": {"times": 3}, "method": method}
+        model(repository, f"caller.{method}", CALLER, reference="model.py:Caller", **binding)
+    closing = {"reference": "model.py:Closing", "init": {"folder": str(folder)}}
+    model(repository, "closing", CLOSING, **closing)
+    environment = model_environment(resolve(("pillow<12",), on_progress=print), print)
+    own = f"""
+        parameters {{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{environment.folder}" }} }}
+    """
+    for name, method in (("images", "__call__"), ("images.python", "python")):
+        model(repository, name, IMAGES, own, reference="model.py:Images", method=method)
+    with serve(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(python_service):
+    with nosclient.Client(f"grpc://{python_service.grpc_url}", deadline=60) as client:
+        yield client
+
+
+def column(*items):
+    return strings(*items).reshape(-1, 1)
+
+
+def outcomes(jobs, threads=16):
+    def outcome(job):
+        try:
+            return job()
+        except nosclient.InferenceFailed as error:
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(outcome, jobs))
+
+
+def test_a_thousand_requests_of_which_a_tenth_raise(client):
+    names = [f"bad {i}" if i % 10 == 3 else f"word {i}" for i in range(1000)]
+    names[500] = "exit 500"
+    found = outcomes(
+        [lambda name=name: client.run("fragile", {"text": [[name]]}) for name in names]
+    )
+    workers = Counter()
+    for name, answer in zip(names, found, strict=True):
+        if name.startswith("bad"):
+            assert f"ValueError: cannot read {name}" in str(answer)
+        elif name.startswith("exit"):
+            assert f"SystemExit: {name}" in str(answer)
+        else:
+            assert answer["text"].item().decode() == name.upper()
+            workers[answer["worker"].item()] += 1
+    assert list(workers.values()) == [899]  # one process, from the first to the last
+    batches = client.statistics("fragile").executions_by_batch_size
+    assert sum(batches.values()) < 1000  # they did come together
+
+
+def test_whole_batches_are_joined_where_shapes_are_equal(client):
+    arrays = [np.full((1, 2 + i % 2), i, np.float32) for i in range(12)]
+    found = outcomes([lambda x=x: client.run("batches", {"x": x}) for x in arrays], 12)
+    for x, answer in zip(arrays, found, strict=True):
+        np.testing.assert_array_equal(answer["doubled"], 2 * x)
+    seen = [int(answer["rows"][0, 0]) for answer in found]
+    assert max(seen) > 1
+    assert max(seen) <= 6
+
+
+def test_the_guilty_of_a_joined_batch_fails_alone(client):
+    arrays = [np.full((1, 2), -i if i == 3 else i, np.float32) for i in range(8)]
+    found = outcomes([lambda x=x: client.run("batches", {"x": x}) for x in arrays], 8)
+    assert "ValueError: negative: -3" in str(found.pop(3))
+    arrays.pop(3)
+    for x, answer in zip(arrays, found, strict=True):
+        np.testing.assert_array_equal(answer["doubled"], 2 * x)
+
+
+def test_unequal_shapes_are_joined_where_padding_is_told(client):
+    arrays = [np.full((1, 1 + i % 4), i, np.float32) for i in range(8)]
+    found = outcomes([lambda x=x: client.run("padded", {"x": x}) for x in arrays], 8)
+    for x, answer in zip(arrays, found, strict=True):
+        np.testing.assert_array_equal(answer["doubled"], 2 * x)  # its own length again
+    assert max(int(answer["rows"][0, 0]) for answer in found) > 2
+
+
+def test_an_option_of_the_call_may_be_given(client):
+    x = np.ones((2, 3), np.float32)
+    answer = client.run("batches", {"x": x, "times": [[5], [5]]})
+    np.testing.assert_array_equal(answer["doubled"], 5 * x)
+    with pytest.raises(nosclient.InvalidInput, match="'times' is one value for the whole call"):
+        client.run("batches", {"x": x, "times": [[5], [6]]})
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_plain_values_and_the_parts_of_a_dataclass(python_service, protocol):
+    url = python_service.http_url if protocol == "http" else f"grpc://{python_service.grpc_url}"
+    request = {
+        "raw": column(b"ab\0", b"\xff"),
+        "n": [[1], [-2]],
+        "x": [[0.5], [0.25]],
+        "yes": [[True], [False]],
+        "words": np.array([["a", "ü"], ["b", ""]], dtype=object),
+    }
+    with nosclient.Client(url, deadline=30) as client:
+        answer = client.run("kinds", request)
+    assert answer["raw"].tolist() == [[b"\0ba"], [b"\xff"]]
+    assert answer["total"].tolist() == [[1.5], [-1.75]]
+    assert answer["truth"].tolist() == [[False], [True]]
+    assert answer["words"].tolist() == [[b"A", "Ü".encode()], [b"B", b""]]
+    assert answer["counts"].tolist() == [[1, 1], [-2, -2]]
+
+
+def test_without_a_batch_axis(client):
+    assert client.run("whole", {"text": column("a")[0]})["text"].tolist() == [b"A"]
+
+
+def test_images_in_an_environment_of_their_own(client):
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    answer = client.run("images", {"image": column(file.getvalue())})
+    np.testing.assert_array_equal(answer["output"][0], pixels)
+    with pytest.raises(nosclient.InvalidInput, match="'image': is no image that Pillow can read"):
+        client.run("images", {"image": column(b"no image")})
+    answer = client.run("images.python", {"text": [["!"]]})
+    assert "/environments/" in answer["output"].item().decode()
+
+
+def test_async_requests_of_one_execution_run_at_the_same_time(client):
+    found = outcomes([lambda: client.run("slow", {"text": [["a"]]}) for _ in range(8)], 8)
+    spans = [tuple(map(float, a["output"].item().split())) for a in found]
+    overlapping = max(sum(b <= begun < e for b, e in spans) for begun, _ in spans)
+    assert overlapping >= 2
+
+
+@pytest.mark.parametrize("method", ["plain", "awaited"])
+def test_a_class_calls_other_models(client, method):
+    x = np.arange(4, dtype=np.float32)
+    answer = client.run(f"caller.{method}", {"x": x[None]})
+    np.testing.assert_array_equal(answer["sums"][0], x + 3)
+    if method == "plain":
+        assert answer["texts"].tolist() == [[b"A", b"B"]]
+        assert answer["error"].item() == b"model 'fragile': ValueError: cannot read bad one"
+    else:
+        assert answer["texts"].tolist() == [[b"C"]]
+        assert answer["error"].item().startswith(b"model 'nowhere': ")
+
+
+def test_close_is_called_at_unload_and_the_device_is_given(client, python_service):
+    closed = Path(python_service.repository).parent / "closed"
+    assert client.run("closing", {"text": [["a"]]})["output"].item() == b"cpu"
+    assert not closed.exists()
+    client.unload_model("closing")
+    patience = time.monotonic() + 30
+    while not closed.exists() and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert closed.read_text() == "cpu"
+
+
+def test_a_class_that_cannot_be_made_tells_the_line(client, python_service):
+    code = """
+    class Model:
+        def __init__(self):
+            raise OSError("no weights")
+
+        def __call__(self, text: str) -> str:
+            return text
+    """
+    model(Path(python_service.repository), "unmade", code)
+    with pytest.raises(nosclient.ModelLoadFailed, match=r"OSError: no weights \(model.py:4\)"):
+        client.load_model("unmade")
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="no numpy 2 here")
+def test_numpy_2_is_refused_loudly(client, python_service):
+    code = "class Model:\n    def __call__(self, text: str) -> str:\n        return text\n"
+    own = f"""
+        parameters {{ key: "EXECUTION_ENV_PATH" value {{ string_value: "{sys.prefix}" }} }}
+    """
+    model(Path(python_service.repository), "modern", code, own)
+    with pytest.raises(nosclient.ModelLoadFailed, match=r"numpy 2.* add 'numpy<2' to its requirem"):
+        client.load_model("modern")
+
+
+def test_tracebacks_are_in_tritons_log_and_no_bytecode_beside_the_files(client, python_service):
+    with pytest.raises(nosclient.InferenceFailed):
+        client.run("fragile", {"text": [["bad log"]]})
+    text = "\nValueError: cannot read bad log\n"
+    patience = time.monotonic() + 30
+    while text not in python_service.log_file.read_text() and time.monotonic() < patience:
+        time.sleep(0.05)
+    log = python_service.log_file.read_text()
+    assert '"fragile: ValueError: cannot read bad log"' in log
+    assert 'raise ValueError(f"cannot read {text}")' in log
+    assert "nos_python_model/adapter.py" not in log  # from the user's line on
+    assert not list(Path(python_service.repository).rglob("__pycache__"))
