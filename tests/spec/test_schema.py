@@ -60,11 +60,60 @@ def test_patterns_tell_good_from_bad():
         {"objective": "latency"},
         {"version_policy": "all"},
         {"precision": "auto"},
+        {"state": {"h": "hN"}, "sequence": {"strategy": "oldest"}},
     ],
 )
 def test_validates_good_specs(change, everything):
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.validate({**everything, **change}, json_schema())
+
+
+PYTHON = {"name": "m", "source": {"python": "model.py:Summary"}}
+PIPELINE = {
+    "name": "m",
+    "source": {"pipeline": [{"model": "a", "in": {"x": "text"}, "out": {"y": "ids"}}]},
+    "outputs": {"ids": "ids"},
+}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        PYTHON,
+        {
+            **PYTHON,
+            "requirements": ["six>=1.0"],
+            "python": "3.11",
+            "methods": ["a"],
+            "pad": {"x": 0},
+        },
+        {**PYTHON, "requirements": "requirements.txt", "outputs": {"y": "float32[n]"}},
+        PIPELINE,
+    ],
+)
+def test_validates_classes_and_pipelines(spec):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(spec, json_schema())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {**PYTHON, "python": "3.13"},
+        {**PYTHON, "python": 3.11},
+        {**PYTHON, "precision": "fp32"},
+        {**PYTHON, "requirements": ["-r x"]},
+        {**PYTHON, "outputs": {"y": "y"}},
+        {**PYTHON, "state": {"h": "hN"}},
+        {**PIPELINE, "instances": 2},
+        {**PIPELINE, "outputs": {"ids": 3}},
+        {**PIPELINE, "source": {"pipeline": [{"model": "a", "in": {"x": "text"}}]}},
+    ],
+)
+def test_refuses_bad_classes_and_pipelines(spec):
+    jsonschema = pytest.importorskip("jsonschema")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(spec, json_schema())
 
 
 @pytest.mark.parametrize(
@@ -76,6 +125,8 @@ def test_validates_good_specs(change, everything):
         {"precision": "fp8"},
         {"quality": {"cosine": 2}},
         {"batching": {"max_delay": 1}},
+        {"methods": ["__call__"]},
+        {"sequence": {"max_sequences": 0}},
     ],
 )
 def test_refuses_bad_specs(change, everything):

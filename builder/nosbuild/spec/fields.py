@@ -157,6 +157,7 @@ RequirementsField = Annotated[
             parse_requirements(value, origin_folder(info), written(info).get("python"))
         )
     ),
+    PlainSerializer(list),
     WithJsonSchema(pip_requirements.SCHEMA),
 ]
 PythonField = Annotated[

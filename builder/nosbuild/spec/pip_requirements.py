@@ -61,7 +61,9 @@ def parse_requirements(
     findings: list[Finding] = []
     for one in read:
         findings += [one] if isinstance(one, Finding) else _findings(one, python)
-    return findings or tuple(one.text.strip() for one in read if isinstance(one, _Written))
+    return findings or tuple(
+        " ".join(one.text.split()) for one in read if isinstance(one, _Written)
+    )
 
 
 def _named_file(name: str, folder: Path) -> Iterator[_Written | Finding]:

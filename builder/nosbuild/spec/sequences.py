@@ -31,7 +31,8 @@ class Sequence(Section):
 
     @model_validator(mode="after")
     def _places(self) -> Sequence:
-        if self.strategy == "direct" and "max_sequences" in self.model_fields_set:
+        default = type(self).model_fields["max_sequences"].default
+        if self.strategy == "direct" and self.max_sequences != default:
             found = "does not go with strategy: direct, which has a place for each item of a batch"
             remedy = "remove it; dims.batch sets the places"
             raise rejected([Finding(("sequence", "max_sequences"), found, remedy)])
