@@ -16,6 +16,7 @@ for it. Where a request ends without such an answer, the stream has ended.
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,7 @@ LEAST_CHUNK = 1024
 _REFUSED = "[request id: "
 _UNKNOWN = "unknown model"
 _FULL = "maximum queue size"
+_NO_STREAM = "unknown stream_id"
 
 
 class StreamSession:
@@ -73,6 +75,9 @@ class StreamSession:
         self._legs_sent = 0
         self._read = 0  # bytes of the leg
         self._goes_on = False  # in the next leg
+        self._early: deque[Chunk] = (
+            deque()
+        )  # Triton may send the next leg's before the last of this
         self._is_over = False
 
     def open(self) -> Operation[None]:
@@ -108,7 +113,7 @@ class StreamSession:
                     return None
                 self.cancel()
                 raise
-            if chunk is None or chunk.error or chunk.request_id != self._leg_id:
+            if chunk is None or chunk.error:
                 yield from self._ended_early(chunk)
                 return None
             if self._next is not None and not chunk.outputs and chunk.is_last is False:
@@ -147,8 +152,13 @@ class StreamSession:
             following = f"{self._id}.{self._legs_sent}"
             call = replace(self._next, request_id=following, parameters=parameters)
             yield Turn(self._stream, "send", call)
-        chunk: Chunk | None = yield Turn(self._stream, "receive")
-        return chunk
+        while True:
+            if self._early and self._early[0].request_id == self._leg_id:
+                return self._early.popleft()
+            chunk: Chunk | None = yield Turn(self._stream, "receive")
+            if chunk is None or chunk.request_id == self._leg_id or _is_lost(chunk):
+                return chunk
+            self._early.append(chunk)
 
     def _ended_early(self, chunk: Chunk | None) -> Operation[None]:
         if self._is_over:  # cancelled while it waited
@@ -179,6 +189,11 @@ def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:
     if _FULL in reason:
         return ModelNotReady(f"model {name!r} took no request: {reason}")
     return InvalidInput(reason)
+
+
+def _is_lost(chunk: Chunk) -> bool:
+    """Whether the next leg did not reach the stream, so that this one waits for it for ever."""
+    return chunk.error.startswith((_NO_STREAM, _REFUSED)) or _UNKNOWN in chunk.error
 
 
 def _smallest(signature: Signature, name: str) -> Tensor:

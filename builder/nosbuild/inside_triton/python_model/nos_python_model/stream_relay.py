@@ -16,7 +16,6 @@ from nos_python_model.stream import POLL_SECONDS
 from nos_python_model.stream_leg import LEAST_CHUNK, size
 from nos_python_model.wire import read_message, write_message
 
-
 _ENDED = 64
 """Streams that have ended and listen yet."""
 
