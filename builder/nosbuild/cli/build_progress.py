@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _DOING = {
     "export": "exporting to ONNX",
     "compile": "checking every edge of the pipeline",
+    "package": "reading the class",
     "references": "running the original on every sample",
     "prove": "proving against the original:",
     "rescue": "looking for what to keep in higher precision:",
@@ -91,6 +92,17 @@ class BuildProgress:
             self._status.start()
         else:
             self._say(doing)
+
+    def tell(self, model: str, line: str) -> None:
+        """Something that takes long is done now."""
+        doing = f"[bold]{model}[/]  {escape(line)}"
+        if not self.console.is_terminal:
+            self._say(doing)
+        elif self._status is None:
+            self._status = Status(doing, console=self.console)
+            self._status.start()
+        else:
+            self._status.update(doing)
 
     def step_done(self, model: str, outcome: StepOutcome) -> None:
         """A step ended."""

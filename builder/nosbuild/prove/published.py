@@ -85,7 +85,8 @@ def _published(
     samples = _samples(folder, version)
     outputs = tuple(_outputs(folder, config, samples[0]))
     bars = Bars(spec.folder, spec.quality) if spec else _bars_of(folder, lock)
-    for finding in output_findings(bars.quality, {tensor.name: tensor for tensor in outputs}):
+    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
+    for finding in output_findings(bars.quality, dtypes):
         where = spec.file if spec else folder.version(version) / LOCK
         raise RepositoryError(
             f"{where}: {'.'.join(map(str, finding.key))}: {finding.found}", finding.remedy

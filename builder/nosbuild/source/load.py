@@ -50,13 +50,17 @@ def load_source(spec: ModelSpec) -> tuple[LoadedSource, ModelSpec]:
                 "Cast inputs and outputs to float32 in the model; its weights may stay bfloat16.",
             )
     spec = spec.with_tensors(source.inputs, source.outputs, source.default_dims)
-    _check_batch(spec)
+    check_batch(spec)
     check_states(spec)
     return source, spec
 
 
-def _check_batch(spec: ModelSpec) -> None:
-    """Triton sends batches of every size up to the largest, whatever a spec says of the least."""
+def check_batch(spec: ModelSpec) -> None:
+    """Triton sends batches of every size up to the largest, whatever a spec says of the least.
+
+    Raises:
+        SpecError: the least is more than 1.
+    """
     if spec.is_batched and (span := spec.dim_range(BATCH)).min != 1:
         raise spec.error(
             ("dims", BATCH),

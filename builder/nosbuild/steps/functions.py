@@ -221,7 +221,8 @@ def tensors_from(
     def parsed(row: dict[str, Any]) -> TensorSpec:
         tensor = TensorSpec.parse(row["name"], row["declaration"])
         low_high = tuple(row["range"]) if row["range"] else None
-        return TensorSpec(tensor.name, tensor.dtype, tensor.shape, low_high)
+        optional = bool(row.get("optional"))
+        return TensorSpec(tensor.name, tensor.dtype, tensor.shape, low_high, optional)
 
     inputs = tuple(parsed(row) for row in described["inputs"])
     outputs = tuple(parsed(row) for row in described["outputs"])

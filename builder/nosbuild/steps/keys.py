@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nosbuild.plan import HostFacts
 from nosbuild.plan.host import version_of
 from nosbuild.source.references import resolve_path
+from nosbuild.spec.references import names_python_file
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class StepKind:
     """Module of the function that bears the step's name."""
 
 
-_SOURCE = ("name", "source", "inputs", "outputs", "dims")
+_SOURCE = ("name", "source", "inputs", "outputs", "dims", "state")
 _PYTHON = (
     *_SOURCE,
     *("batching", "requirements", "python", "system_site", "methods", "models", "pad"),
@@ -107,7 +108,7 @@ STEPS: dict[str, StepKind] = {
     ),
     "package": _python_kind(_PYTHON, "export"),
     "python-references": _python_kind((*_PYTHON, "samples"), "verify"),
-    "python-prove": _python_kind((*_PYTHON, "quality"), "verify", "steps/python_calls.py"),
+    "python-prove": _python_kind((*_PYTHON, "quality"), "verify", "steps/member_calls.py"),
     "pipeline-compile": StepKind(
         _SOURCE, ("spec", *_COMPOSING), functions="nosbuild.steps.pipeline_functions"
     ),
@@ -164,6 +165,8 @@ def named_source_files(spec: ModelSpec) -> dict[str, str]:
     if spec.source.kind not in ("onnx", "huggingface"):
         return {}
     reference = spec.source.reference
+    if spec.source.kind == "onnx" and names_python_file(reference):
+        return {}  # Python reads what it is made of
     if spec.source.kind == "huggingface" and ":" not in reference:
         path = spec.folder / reference
         if not path.is_dir():

@@ -17,7 +17,9 @@ from nosbuild.repository.layout import ModelFolder, model_folders
 from nosbuild.repository.member import Member, read_member
 from nosbuild.spec.called_models import called_models, model_of
 from nosbuild.spec.problems import did_you_mean
+from nosbuild.steps.member_calls import MemberCalls
 from nosbuild.verify.pipeline_runner import PipelineRunner, RunningStage, Runs
+from nosbuild.verify.python_runner import PythonRunner
 from nosbuild.verify.runner import Runner, open_runner
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ def open_member(member: Member) -> Runner:
         members = members_beside(graph.called, member.repository)
         runners = {name: open_member(one) for name, one in members.items()}
         return composed(graph, runners, members, member.inputs, member.outputs)
+    if member.calls:  # a Python class
+        called = members_beside(member.calls, member.repository)
+        return PythonRunner(member.folder, MemberCalls(called, open_member))
     return open_runner(member.folder, member.runs_on)
 
 

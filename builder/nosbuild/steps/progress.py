@@ -19,6 +19,9 @@ class Progress(Protocol):
     def step(self, model: str, step: str, why: str) -> None:
         """A step begins; not called for one that the cache answers."""
 
+    def tell(self, model: str, line: str) -> None:
+        """Something that takes long is done now, which is no step of its own."""
+
     def step_done(self, model: str, outcome: StepOutcome) -> None:
         """A step ended."""
 
@@ -33,6 +36,9 @@ class Silent:
         """Nothing."""
 
     def step(self, model: str, step: str, why: str) -> None:
+        """Nothing."""
+
+    def tell(self, model: str, line: str) -> None:
         """Nothing."""
 
     def step_done(self, model: str, outcome: StepOutcome) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,18 @@ class BuildResult:
     """Every variant that was tried."""
     plan: BuildPlan
     steps: tuple[StepOutcome, ...]
+    others: tuple[BuildResult, ...] = ()
+    """Further methods of the same class, each a model of its own."""
+
+    def with_others(self, others: Iterable[BuildResult]) -> BuildResult:
+        """The same with further methods, and the steps of them all."""
+        found = tuple(others)
+        return replace(self, others=found, steps=(found or (self,))[-1].steps)
+
+    @property
+    def models(self) -> tuple[BuildResult, ...]:
+        """Every Triton model that the build published: this one, then the others."""
+        return (self, *self.others)
 
     @property
     def variant(self) -> str:
@@ -75,4 +88,5 @@ class BuildResult:
             "variants": [row.model_dump(mode="json") for row in self.variants],
             "skipped": [asdict(skip) for skip in self.plan.skips],
             "steps": [asdict(step) for step in self.steps],
+            **({"methods": [one.as_json() for one in self.others]} if self.others else {}),
         }

@@ -17,6 +17,7 @@ from nosbuild.steps.keys import distribution_name
 from nosbuild.steps.onnx_walk import OnnxWalk
 from nosbuild.steps.pipeline_walk import PipelineWalk
 from nosbuild.steps.progress import Progress, Silent
+from nosbuild.steps.python_walk import PythonWalk
 from nosbuild.steps.result import BuildResult
 from nosbuild.store.folders import steps_folder
 from nosbuild.store.limit import cache_limit
@@ -82,6 +83,8 @@ def build(
         steps.progress.plan(plan)
         if spec.source.kind == "pipeline":
             result = PipelineWalk(steps, written, plan).run(folder)
+        elif spec.source.kind == "python":
+            result = PythonWalk(steps, written, plan).run(folder)
         else:
             result = OnnxWalk(steps, written, plan, trust_unproven).run(folder)
     trim(store.root, limit)
