@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ from nosbuild.export.pipeline_graph import Graph
 from nosbuild.repository.layout import LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.member import Member
+from nosbuild.repository.python_config import PYTHON
 from nosbuild.source.load import load_source
+from nosbuild.source.python_class import PythonClass
 from nosbuild.spec import load_spec
 from nosbuild.steps.keys import named_source_files
+from nosbuild.steps.member_calls import MemberCalls
 from nosbuild.steps.members import composed, members_beside, open_member
 from nosbuild.store.hashing import sha256_of_file
 from nosbuild.verify.pipeline_runner import PipelineRunner, Runs
@@ -88,6 +92,9 @@ def source_digests(members: Mapping[str, Member], beside: Path) -> dict[str, dic
     """
     found = {}
     for name, member in members.items():
+        if member.backend == PYTHON:
+            found[name] = {"the class": member.digest}
+            continue
         spec = original_spec(member, beside)
         if spec is not None:
             files = {file: sha256_of_file(file) for file in _own_files(spec)}
@@ -106,6 +113,10 @@ def _own_files(spec: ModelSpec) -> Iterator[Path]:
 
 
 def _original(member: Member, beside: Path) -> Runs:
+    if member.backend == PYTHON:  # the class itself is what is published
+        called = members_beside(member.calls, member.repository)
+        calls = MemberCalls(called, partial(_original, beside=beside)) if called else None
+        return PythonClass(member.folder, calls)
     spec = original_spec(member, beside)
     if spec is None:
         return open_member(member)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.export.pipeline_graph import PIPELINE_FILE, Graph
+from nosbuild.export.pipeline_graph import Graph
 from nosbuild.steps.functions import complete
 from nosbuild.steps.members import composed, members_beside, members_of, open_member
 from nosbuild.steps.originals import open_originals
-from nosbuild.store.hashing import sha256_of_file
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -28,7 +27,7 @@ def pipeline_references(
     spec: ModelSpec, out: Path, repository: str, artifact: str, tensors: dict[str, Any]
 ) -> dict[str, Any]:
     """The answers of the original sources, passing values on, to every sample."""
-    from nosbuild.verify.references import collect_references
+    from nosbuild.verify.pipeline_references import collect_pipeline_answers
 
     known, graph = complete(spec, tensors), Graph.read(Path(artifact))
     source = open_originals(
@@ -39,7 +38,7 @@ def pipeline_references(
         spec.folder.parent,
     )
     try:
-        return collect_references(known, out, source)
+        return collect_pipeline_answers(known, source, out)
     finally:
         source.close()
 
@@ -54,8 +53,8 @@ def pipeline_prove(
     variant: str,
 ) -> dict[str, Any]:
     """The Proof of what is published of every model, passing values on."""
+    from nosbuild.verify.pipeline_proof import prove_pipeline
     from nosbuild.verify.references import read_references
-    from nosbuild.verify.run import prove
 
     known, graph = complete(spec, tensors), Graph.read(Path(artifact))
     members = members_beside(graph.called, Path(repository))
@@ -63,9 +62,9 @@ def pipeline_prove(
     runner = composed(
         graph, runners, members, known.input_tensors or (), known.output_tensors or ()
     )
+    answers = read_references(Path(references))
     try:
-        proof = prove(known, runner, Path(artifact), variant, read_references(Path(references)))
+        proof = prove_pipeline(known, runner, Path(artifact), variant, answers)
     finally:
         runner.close()
-    files = {PIPELINE_FILE: sha256_of_file(Path(artifact) / PIPELINE_FILE)}
-    return proof.model_copy(update={"artifact": files}).model_dump(mode="json")
+    return proof.model_dump(mode="json")

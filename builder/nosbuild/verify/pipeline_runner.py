@@ -50,7 +50,7 @@ class RunningStage:
 
 
 class PipelineRunner:
-    """Models that pass values on as Triton's ensemble does; a runner, and a loaded source.
+    """Models that pass values on as Triton's ensemble does.
 
     Values travel as Triton carries them: what has no axes but the batch has one of size 1.
     """
@@ -75,7 +75,6 @@ class PipelineRunner:
         self.inputs = inputs
         self.outputs = outputs
         self.streams = streams
-        self.default_dims: dict[str, str] = {}
 
     def run(self, inputs: Arrays) -> Any:
         """Every output, under its name; of a stream, a list of them, one for each answer.
@@ -89,13 +88,6 @@ class PipelineRunner:
             for values in self._after(given, 0)
         ]
         return found if self.streams else found[0]
-
-    def run_precise(self, inputs: Arrays) -> Arrays | None:
-        """None: what a pipeline passes on has the dtypes of its models."""
-        return None
-
-    def use_threads(self, count: int) -> None:
-        """Nothing: a pipeline is not measured."""
 
     def close(self) -> None:
         """Close what can be closed; again is harmless."""

@@ -11,6 +11,7 @@ The source runs once for all variants; what is judged later is judged on these f
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from nosbuild.source.load import load_source
 from nosbuild.tensors import BATCH, is_batched
 from nosbuild.verify.golden import GOLDEN_ITEMS, GoldenSample, read_golden, write_golden
 from nosbuild.verify.metrics import finite_scale
+from nosbuild.verify.sample_item import Item
 from nosbuild.verify.samples import Batch, Samples, batches, join, load_samples
+from nosbuild.verify.sequence_samples import golden_choice, run_sequences
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays, LoadedSource
@@ -63,15 +66,8 @@ class References:
         return [item.inputs for item in self.items]
 
 
-def collect_references(
-    spec: ModelSpec, out: Path, loaded: LoadedSource | None = None
-) -> dict[str, Any]:
+def collect_references(spec: ModelSpec, out: Path) -> dict[str, Any]:
     """Run the source on every sample of the spec; write ``out``.
-
-    Args:
-        spec: of the model.
-        out: the folder to write into.
-        loaded: the source, of a spec whose tensors are known; None to load it.
 
     Returns:
         ``samples``, how many; ``real``, whether the user's; ``reasons`` against the source itself.
@@ -80,12 +76,14 @@ def collect_references(
         SampleError, SourceError: the samples or the source do not fit the spec.
         Refused: its answers' sizes depend on values, so that they cannot be batched.
     """
-    source, spec = (loaded, spec) if loaded is not None else load_source(spec)
-    samples = load_samples(spec, source.inputs)
+    source, spec = load_source(spec)
     batched = is_batched((*source.inputs, *source.outputs))
-    answers = [_run(source, samples, index, batched) for index in range(len(samples.items))]
+    samples, answers = _answered(source, spec, batched)
     write_golden(out / ITEMS, samples.items, answers)
     chosen = spread(len(samples.items), GOLDEN_ITEMS)
+    if spec.state:
+        pairs = zip(samples.items, answers, strict=True)
+        chosen = golden_choice(spec, [GoldenSample(*pair) for pair in pairs])
     write_golden(
         out / GOLDEN,
         [samples.items[index] for index in chosen],
@@ -167,10 +165,20 @@ def changed(first: Arrays, second: Arrays) -> bool:
     return any(differ(first[name], second[name], STATE_TOLERANCE) for name in first)
 
 
-def _run(source: LoadedSource, samples: Samples, index: int, batched: bool) -> Arrays:
+def _answered(source: LoadedSource, spec: ModelSpec, batched: bool) -> tuple[Samples, list[Arrays]]:
+    def run(item: Item, index: int) -> Arrays:
+        return _run(source, item, index, batched)
+
+    if spec.state:
+        return run_sequences(spec, source.inputs, run)
+    samples = load_samples(spec, source.inputs)
+    return samples, [run(item, index) for index, item in enumerate(samples.items)]
+
+
+def _run(source: LoadedSource, item: Item, index: int, batched: bool) -> Arrays:
     """The answer to one item, without the batch axis."""
     try:
-        return _item(source.run(_inputs(samples, index, batched)), batched)
+        return _item(source.run(_inputs((item,), 0, batched)), batched)
     except InputError:
         raise
     except Exception as exc:
@@ -183,15 +191,15 @@ def _run(source: LoadedSource, samples: Samples, index: int, batched: bool) -> A
 def _precise(source: LoadedSource, samples: Samples, batched: bool) -> list[Arrays]:
     found: list[Arrays] = []
     for index in range(min(NOISE_ITEMS, len(samples.items))):
-        precise = source.run_precise(_inputs(samples, index, batched))
+        precise = source.run_precise(_inputs(samples.items, index, batched))
         if precise is None:
             return []
         found.append(_item(precise, batched))
     return found
 
 
-def _inputs(samples: Samples, index: int, batched: bool) -> Arrays:
-    return join(samples.items, [index]).inputs if batched else samples.items[index]
+def _inputs(items: Sequence[Item], index: int, batched: bool) -> Arrays:
+    return join(items, [index]).inputs if batched else items[index]
 
 
 def _item(arrays: Arrays, batched: bool) -> Arrays:
@@ -213,7 +221,7 @@ def _hidden_state(
 ) -> list[str]:
     """Run the first samples again, after the others: a model with a memory answers otherwise."""
     for index in range(min(REPEATED_ITEMS, len(samples.items))):
-        again = _item(source.run(_inputs(samples, index, batched)), batched)
+        again = _item(source.run(_inputs(samples.items, index, batched)), batched)
         if changed(answers[index], again):
             return [
                 f"the source answered sample {index} differently the second time: it keeps a "
