@@ -225,3 +225,51 @@ def test_a_batch_axis_that_the_file_fixes_at_one(make_model, tmp_path):
     with pytest.raises(SourceError) as caught:
         load_source(make_model(ONNX + declared))
     assert "fixed at 1: export it again with a dynamic batch axis" in caught.value.remedy
+
+
+MAKING = """
+import onnx
+from pathlib import Path
+
+def create():
+    model = onnx.load(Path(__file__).parent / "stored.onnx")
+    model.graph.node[0].op_type = "Add"
+    return model
+"""
+
+
+def test_a_model_that_a_callable_makes(make_model, tmp_path, export):
+    double(tmp_path / "m")
+    (tmp_path / "m/model.onnx").rename(tmp_path / "m/stored.onnx")
+    exported = export(make_model("source: {onnx: 'surgery.py:create'}\n", surgery=MAKING))
+    found = exported.agrees_at(batch=2)
+    inputs = exported.run(x=np.full((1, 3), 5, np.float32))
+    assert inputs["y"].tolist() == [[7, 7, 7]]
+    assert list(found) == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def create():\n    return 'model.onnx'", "returned a str, not an ONNX model"),
+        ("def create():\n    raise KeyError('w')", "raised KeyError: 'w' (surgery.py:2)"),
+        ("def make():\n    pass", "surgery.py has no 'create'"),
+        (
+            "import onnx\n\ndef create():\n    return onnx.ModelProto()",
+            "what surgery.py:create returned cannot be loaded",
+        ),
+    ],
+)
+def test_a_callable_that_makes_no_model(make_model, code, said):
+    with pytest.raises(SourceError) as caught:
+        load_source(make_model("source: {onnx: 'surgery.py:create'}\n", surgery=code))
+    assert said in caught.value.message
+    assert caught.value.remedy
+
+
+def test_a_callable_that_is_not_there(make_model):
+    with pytest.raises(SpecError) as caught:
+        make_model("source: {onnx: 'surgery.py:create'}\n")
+    (problem,) = caught.value.problems
+    assert problem.key == "source.onnx"
+    assert "there is no file 'surgery.py'" in problem.found

@@ -1,7 +1,8 @@
-"""An ONNX file goes in; the same graph, with its axes named as declared, comes out."""
+"""An ONNX model goes in; the same graph, with its axes named as declared, comes out."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def export(source: OnnxSource, spec: ModelSpec) -> onnx_ir.Model:
-    """Read the file; tensors come in the spec's order, undeclared outputs are dropped."""
-    model = onnx_ir.load(source.path)
+    """Read it; tensors come in the spec's order, undeclared outputs are dropped."""
+    stored = source.model
+    model = onnx_ir.load(stored) if isinstance(stored, Path) else onnx_ir.from_proto(stored)
     graph = model.graph
     inputs = {value.name: value for value in graph.inputs}
     outputs = {value.name: value for value in graph.outputs}

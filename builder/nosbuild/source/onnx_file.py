@@ -1,4 +1,4 @@
-"""``source: {onnx: ...}`` goes in; the file, run as it is by ONNX Runtime, comes out."""
+"""``source: {onnx: ...}`` goes in; the model, run as it is by ONNX Runtime, comes out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import onnx
 import onnxruntime
 
 from nosbuild.errors import SourceError
-from nosbuild.source.references import resolve_path
+from nosbuild.source.references import call, load_callable, resolve_path
+from nosbuild.spec.references import names_python_file
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_onnx
 
 if TYPE_CHECKING:
@@ -22,22 +23,28 @@ _UNKNOWN_SHAPE: tuple[Dim, ...] = ("...",)
 
 
 class OnnxSource:
-    """An ONNX file as a LoadedSource: run without any graph optimisation, as the reference."""
+    """An ONNX model as a LoadedSource: run without any graph optimisation, as the reference."""
 
-    def __init__(self, path: Path, spec: ModelSpec) -> None:
-        self.path = path
+    def __init__(self, model: Path | onnx.ModelProto, spec: ModelSpec) -> None:
+        """``model``: a file, or what the user's own code made."""
+        self.model = model
         self.default_dims: dict[str, str] = {}
+        is_file = isinstance(model, Path)
         try:
-            header = onnx.load(str(path), load_external_data=False)
+            header: Any = onnx.load(str(model), load_external_data=False) if is_file else model
+            stored = str(model) if isinstance(model, Path) else model.SerializeToString()
             options = onnxruntime.SessionOptions()
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                stored, options, providers=["CPUExecutionProvider"]
             )
         except Exception as exc:
+            what = str(model) if is_file else f"what {spec.source.reference} returned"
             raise SourceError(
-                f"source.onnx: {path} cannot be loaded: {exc}",
-                "Check that it is a complete ONNX file (with its external data beside it).",
+                f"source.onnx: {what} cannot be loaded: {exc}",
+                "Check that it is a complete ONNX file (with its external data beside it)."
+                if is_file
+                else "Check it with onnx.checker.check_model before you return it.",
             ) from exc
         constants = {tensor.name for tensor in header.graph.initializer}
         graph_inputs = [value for value in header.graph.input if value.name not in constants]
@@ -60,12 +67,22 @@ class OnnxSource:
 
 
 def load(spec: ModelSpec) -> OnnxSource:
-    """Load the file.
+    """Load the file, or call what makes the model.
 
     Raises:
         SourceError: it is missing, broken, or has other tensors than the spec declares.
     """
-    return OnnxSource(resolve_path(spec.source.reference, spec.folder), spec)
+    reference = spec.source.reference
+    if not names_python_file(reference):
+        return OnnxSource(resolve_path(reference, spec.folder), spec)
+    what = f"source.onnx: {reference}"
+    model = call(load_callable(reference, spec.folder), what, spec.folder)
+    if not isinstance(model, onnx.ModelProto):
+        raise SourceError(
+            f"{what} returned a {type(model).__name__}, not an ONNX model",
+            "Return an onnx.ModelProto, as onnx.load gives it.",
+        )
+    return OnnxSource(model, spec)
 
 
 def _declared(
