@@ -167,6 +167,7 @@ class Closing:
 
 TEXT_INPUT = {"inputs": {"text": {"dtype": "string", "shape": [1, 1]}}}
 WAITING = "dynamic_batching { max_queue_delay_microseconds: 50000 }"
+LONG_WAITING = "dynamic_batching { max_queue_delay_microseconds: 300000 }"
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +175,9 @@ def python_service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapter")
     repository = folder / "models"
     model(repository, "fragile", FRAGILE, WAITING, reference="model.py:Fragile")
-    model(repository, "batches", BATCHES, WAITING, reference="model.py:Batches")
+    model(repository, "batches", BATCHES, LONG_WAITING, reference="model.py:Batches")
     padded = {"reference": "model.py:Batches", "pad": {"x": 0.0}}
-    model(repository, "padded", BATCHES, WAITING, **padded)
+    model(repository, "padded", BATCHES, LONG_WAITING, **padded)
     model(repository, "kinds", KINDS)
     model(repository, "whole", FRAGILE, reference="model.py:Fragile", batched=False)
     model(repository, "slow", SLOW, WAITING, reference="model.py:Slow")
@@ -239,13 +240,14 @@ def test_a_thousand_requests_of_which_a_tenth_raise(client):
 
 
 def test_whole_batches_are_joined_where_shapes_are_equal(client):
-    arrays = [np.full((1, 2 + i % 2), i, np.float32) for i in range(12)]
+    # Triton itself parts requests of unequal shape where they follow each other.
+    arrays = [np.full((1, 3 if i == 5 else 2), i, np.float32) for i in range(12)]
     found = outcomes([lambda x=x: client.run("batches", {"x": x}) for x in arrays], 12)
     for x, answer in zip(arrays, found, strict=True):
         np.testing.assert_array_equal(answer["doubled"], 2 * x)
     seen = [int(answer["rows"][0, 0]) for answer in found]
+    assert seen[5] == 1
     assert max(seen) > 1
-    assert max(seen) <= 6
 
 
 def test_the_guilty_of_a_joined_batch_fails_alone(client):
@@ -375,4 +377,5 @@ def test_tracebacks_are_in_tritons_log_and_no_bytecode_beside_the_files(client, 
     assert '"fragile: ValueError: cannot read bad log"' in log
     assert 'raise ValueError(f"cannot read {text}")' in log
     assert "nos_python_model/adapter.py" not in log  # from the user's line on
-    assert not list(Path(python_service.repository).rglob("__pycache__"))
+    beside = Path(python_service.repository).rglob("__pycache__")
+    assert [place for place in beside if "modern" not in place.parts] == []  # not ours: that Python

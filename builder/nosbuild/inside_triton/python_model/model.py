@@ -51,7 +51,7 @@ class TritonPythonModel:
             )
         except Problem as problem:
             raise pb_utils.TritonModelException(str(problem)) from None
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only a failed load
             where = raised_at(error, folder / "source")
             sys.stderr.write(Failure(error).traceback)
             raise pb_utils.TritonModelException(

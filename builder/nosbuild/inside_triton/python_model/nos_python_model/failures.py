@@ -6,7 +6,8 @@ from pathlib import Path
 from nos_python_model.arguments import BadInput
 from nos_python_model.problems import shown
 
-_OWN = Path(__file__).parent
+_OWN = (Path(__file__).parent, Path(__file__).parents[1])
+"""Where the adapter's own files are, and its entry."""
 
 
 class Failure:
@@ -25,6 +26,6 @@ class Failure:
 
 def _users_traceback(error):
     frame = error.__traceback__
-    while frame is not None and Path(frame.tb_frame.f_code.co_filename).parent == _OWN:
+    while frame is not None and Path(frame.tb_frame.f_code.co_filename).parent in _OWN:
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
