@@ -34,7 +34,7 @@ PYTHON_SPECS = (
                 2,
                 "source.python",
                 "'create' in model.py is a function, not a class",
-                "write one of Summary, Caller, Child, Outer",
+                "write one of Summary, Caller, Child, Outer, Fallback",
             ),
         ),
     ),
@@ -213,6 +213,18 @@ PYTHON_SPECS = (
         (
             Row(
                 4, "methods[0]", "Caller (model.py:15) has no method 'forward'", "write one of read"
+            ),
+        ),
+    ),
+    BadSpec(
+        "a method of a dataclass misspelt",
+        PYTHON.replace("Summary", "Fallback") + "methods: [__cal__]\n",
+        (
+            Row(
+                3,
+                "methods[0]",
+                "Fallback (model.py:32) has no method '__cal__'",
+                "did you mean '__call__'?",
             ),
         ),
     ),

@@ -38,6 +38,14 @@ class Outer:
     class Inner:
         @staticmethod
         def __call__(text): ...
+
+try:
+    import fast
+except ImportError:
+    @dataclasses.dataclass(frozen=True)
+    class Fallback:
+        width: int
+        def __call__(self, text): ...
 """,
     "broken.py": "class Summary:\n    def __call__(self, text: str) -> str ...\n",
     "requirements.txt": """\

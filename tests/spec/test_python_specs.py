@@ -78,6 +78,7 @@ def test_requirements_of_a_file(load):
         ("model.py:Child", "methods: [inherited]"),
         ("model.py:Child", "methods: [alias]"),
         ("model.py:Outer.Inner", "pad: {text: 0}"),
+        ("model.py:Fallback", "pad: {text: 0}"),  # a dataclass: its fields are arguments
         ("model.py:Summary", "methods: [read]\npad: {first_image: 0}"),  # **images
     ],
 )
