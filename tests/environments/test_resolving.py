@@ -28,6 +28,7 @@ def test_versions_and_hashes_are_exact_and_numpy_comes_along(six_and_numpy):
 
 def test_a_lock_survives_json_and_tells_what_was_changed(six_and_numpy):
     value = json.loads(json.dumps(six_and_numpy.as_json()))
+    assert value == six_and_numpy.as_json()
     assert LockedEnvironment.from_json(value, "nos.lock") == six_and_numpy
     value["packages"][0]["version"] = "1.25.0"
     with pytest.raises(InputError, match=r"nos\.lock: .*its key is"):

@@ -7,11 +7,12 @@ folder is renamed once it is whole, and packed environments lie wherever Triton 
 from __future__ import annotations
 
 import re
-import shutil
+import secrets
 from pathlib import Path
 
-_TEMPLATES = Path(__file__).parents[1] / "inside_triton" / "model_environments"
-_WORKER_HOOK = Path(__file__).parents[1] / "inside_triton/server_python/sitecustomize.py"
+_INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
+_ACTIVATE = _INSIDE_TRITON / "model_environments/activate"
+_WORKER_HOOK = _INSIDE_TRITON / "server_python/sitecustomize.py"
 _HOOK = "nosbuild_worker"
 _SHEBANG = re.compile(rb"\A#!.*python[\d.]*\n|\A#!/bin/sh\n'''exec' .*\n' '''\n")
 
@@ -33,13 +34,24 @@ def make_relocatable(
         elif not file.is_symlink():
             content = file.read_bytes()
             file.write_bytes(_SHEBANG.sub(b"#!/usr/bin/env python3\n", content, count=1))
-    shutil.copy(_TEMPLATES / "activate", folder / "bin/activate")
     cfg = settings(python, interpreter, system_site)
     (folder / "pyvenv.cfg").write_text(cfg, encoding="utf-8")
+    renew(folder, python)
+
+
+def renew(folder: Path, python: str) -> None:
+    """Write our own files in it, where they are not those of this nosbuild."""
     site_packages = folder / "lib" / f"python{python}" / "site-packages"
-    # A module and a .pth file: Debian has a sitecustomize of its own, which would come first.
-    shutil.copy(_WORKER_HOOK, site_packages / f"{_HOOK}.py")
-    (site_packages / f"{_HOOK}.pth").write_text(f"import {_HOOK}\n", encoding="utf-8")
+    for file, content in {
+        folder / "bin/activate": _ACTIVATE.read_bytes(),
+        # A module and a .pth file: Debian has a sitecustomize of its own, which would come first.
+        site_packages / f"{_HOOK}.py": _WORKER_HOOK.read_bytes(),
+        site_packages / f"{_HOOK}.pth": f"import {_HOOK}\n".encode(),
+    }.items():
+        if not (file.is_file() and file.read_bytes() == content):
+            new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+            new.write_bytes(content)
+            new.replace(file)  # a worker may be reading the other
 
 
 def settings(python: str, interpreter: Path, system_site: bool) -> str:

@@ -82,7 +82,13 @@ class LockedEnvironment:
 
     def as_json(self) -> dict[str, Any]:
         """For ``nos.lock``."""
-        return {**asdict(self), "key": self.key}
+        packages = [{**asdict(each), "sha256s": list(each.sha256s)} for each in self.packages]
+        return {
+            **asdict(self),
+            "packages": packages,
+            "requirements": list(self.requirements),
+            "key": self.key,
+        }
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> LockedEnvironment:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.environments.activation import make_relocatable
+from nosbuild.environments.activation import make_relocatable, renew
 from nosbuild.environments.interpreters import Interpreter, find_interpreter
 from nosbuild.environments.locked import LockedEnvironment, this_platform
 from nosbuild.environments.made_once import made_once, remove_made
@@ -114,6 +115,8 @@ def model_environment(
         lambda making: _make(making, folder, locked, on_progress, where),
         on_progress,
     )
+    with suppress(OSError):  # a cache that cannot be written is used as it is
+        renew(folder, locked.python)
     return Environment(folder, locked)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.environments.interpreters import Interpreter, examine
 from nosbuild.environments.linking import is_packed, link, link_environment, remove_other_links
 from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import (
@@ -104,7 +103,7 @@ def _link(
     wanted = _environments(folder, served)
     others = [locked for locked in wanted.values() if locked.minor != server.interpreter.minor]
     for key, locked in wanted.items():
-        if not (is_packed(folder.path / ENVIRONMENTS / key) and _works_packed(locked)):
+        if not (is_packed(folder.path / ENVIRONMENTS / key) and _works_packed(locked, server)):
             environment = model_environment(locked, on_progress, where=f"model {folder.name!r}")
             link_environment(folder.path / ENVIRONMENTS, environment)
     for locked in others:
@@ -137,11 +136,13 @@ def _environments(
     return found
 
 
-def _works_packed(locked: LockedEnvironment) -> bool:
-    """Whether a packed environment needs no other beside it: none is in the cache, and this
-    machine has the Python that it is packed for.
+def _works_packed(locked: LockedEnvironment, server: ServerEnvironment) -> bool:
+    """Whether a packed environment needs no other beside it: none is in the cache, and the server
+    runs on the very Python that it is packed for.
     """
-    if environment_folder(locked).is_dir():
-        return False
-    found = examine(CONTAINER_PYTHON)
-    return isinstance(found, Interpreter) and found.minor == locked.minor
+    own = server.interpreter
+    return (
+        not environment_folder(locked).is_dir()
+        and own.executable.resolve() == CONTAINER_PYTHON.resolve()
+        and own.minor == locked.minor
+    )
