@@ -59,6 +59,14 @@ def build(
     prove: Annotated[
         bool, typer.Option("--prove", help="Then prove what was published through a real Triton.")
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack",
+            help="Pack the environments of Python models into the repository, for a Triton in a "
+            "container.",
+        ),
+    ] = False,
     explain: Annotated[bool, typer.Option(help="Say why each step ran, or did not.")] = False,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds that one step may take.", min=1)
@@ -83,20 +91,20 @@ def build(
             shown.needed(folder.name, to_build.needed_by)
         try:
             with shown:
-                done.append(
-                    build_model(
-                        folder,
-                        repository,
-                        precision=precision,
-                        target=target,
-                        trust_unproven=trust_unproven,
-                        fresh=fresh,
-                        step_timeout=step_timeout,
-                        progress=shown,
-                    )
+                built = build_model(
+                    folder,
+                    repository,
+                    precision=precision,
+                    target=target,
+                    trust_unproven=trust_unproven,
+                    fresh=fresh,
+                    pack=pack,
+                    step_timeout=step_timeout,
+                    progress=shown,
                 )
-            if not as_json:
-                shown.result(done[-1])
+            done.append(built)
+            for result in () if as_json else built.models:
+                shown.result(result)
         except InternalError:
             raise
         except NosError as error:
@@ -112,7 +120,7 @@ def build(
         served = {"served": [proof.as_json() for proof in proofs]} if prove else {}
         print_json({**_json(done, failed), **served})
     else:
-        shown.summary(done, failed)
+        shown.summary([model for built in done for model in built.models], failed)
         print_proofs(proofs)
     if failed:
         raise typer.Exit(failed[0].error.exit_code)
@@ -125,7 +133,7 @@ def _proven_again(done: list[BuildResult]) -> list[ServedProof]:
     from nosbuild.cli.served_proofs import proofs_of
 
     names: dict[Path, list[str]] = {}
-    for result in done:
+    for result in (model for built in done for model in built.models):
         names.setdefault(result.folder.parent, []).append(result.name)
     return proofs_of(names)
 

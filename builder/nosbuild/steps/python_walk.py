@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nosbuild.environments.linking import link_environment
 from nosbuild.environments.locked import LockedEnvironment
-from nosbuild.environments.model_environment import model_environment, resolve
+from nosbuild.environments.model_environment import Environment, model_environment, resolve
+from nosbuild.environments.packing import check_container, pack
 from nosbuild.errors import HostError, Refused, RepositoryError
 from nosbuild.plan import BuildPlan, RunsOn
 from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
 from nosbuild.report.headline import quality_kept
-from nosbuild.repository.layout import LOCK, ModelFolder
+from nosbuild.repository.layout import ENVIRONMENTS, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.served import built_versions
 from nosbuild.steps.cached import CachedSteps
@@ -46,11 +48,17 @@ class _Proven:
 class PythonWalk:
     """One build of a class through its steps."""
 
-    def __init__(self, steps: CachedSteps, written: ModelSpec, plan: BuildPlan) -> None:
+    def __init__(
+        self, steps: CachedSteps, written: ModelSpec, plan: BuildPlan, *, pack: bool
+    ) -> None:
         self.steps = steps
         self.written = written
         """The spec without what the command line says otherwise."""
         self.plan = plan
+        self.pack = pack
+        """Write the environment into the repository, too."""
+        self.told: list[str] = []
+        """What was done to the environment."""
         self.spec = steps.spec
 
     def run(self, repository: Path) -> BuildResult:
@@ -66,7 +74,8 @@ class PythonWalk:
             Refused: a method is not proven; then nothing is published.
         """
         repository = repository.absolute()
-        locked = self._environment(repository)
+        environment = self._environment(repository)
+        locked = environment.locked
         packaged = self._package(repository, locked)
         methods: dict[str, Any] = packaged.result["methods"]
         runs_on = self._runs_on(needed=packaged.result["device"])
@@ -74,6 +83,9 @@ class PythonWalk:
             self._proven(repository, packaged, methods, name, runs_on, locked) for name in methods
         ]
         first, *others = [self._published(one, repository) for one in found]
+        if self._has_own_environment:
+            for model in (first, *others):
+                self._place(environment, model.folder / ENVIRONMENTS)
         return first.with_others(others)
 
     @property
@@ -82,15 +94,13 @@ class PythonWalk:
         spec = self.spec
         return bool(spec.requirements or spec.python or spec.system_site)
 
-    def _environment(self, repository: Path) -> LockedEnvironment:
+    def _tell(self, line: str) -> None:
+        self.told.append(line)
+        self.steps.progress.tell(self.spec.name, line)
+
+    def _environment(self, repository: Path) -> Environment:
         """Resolved and made; in use from now on."""
         started = time.monotonic()
-        told: list[str] = []
-
-        def tell(line: str) -> None:
-            told.append(line)
-            self.steps.progress.tell(self.spec.name, line)
-
         where = f"{self.spec.file}: requirements"
         locked = resolve(
             self.spec.requirements,
@@ -99,13 +109,23 @@ class PythonWalk:
             previous=self._previous(repository),
             fresh=self.steps.fresh,
             where=where,
-            on_progress=tell,
+            on_progress=self._tell,
         )
-        model_environment(locked, tell, where=where)
-        why = told[0] if told else "nothing changed"
+        if self._has_own_environment and self.plan.target.release:
+            check_container(locked, self.plan.target.release, where=f"{self.spec.file}: python")
+        environment = model_environment(locked, self._tell, where=where)
+        why = self.told[0] if self.told else "nothing changed"
         seconds = time.monotonic() - started
-        self.steps.done(StepOutcome("environment", not told, why, seconds))
-        return locked
+        self.steps.done(StepOutcome("environment", not self.told, why, seconds))
+        return environment
+
+    def _place(self, environment: Environment, folder: Path) -> None:
+        """Where the model's config.pbtxt looks for it: a link into the cache, or all of it."""
+        if not self.pack:
+            link_environment(folder, environment)
+            return
+        folder.mkdir(exist_ok=True)
+        pack(environment, folder / environment.key, on_progress=self._tell)
 
     def _previous(self, repository: Path) -> LockedEnvironment | None:
         """Of the newest version: what was locked stays until the requirements change."""

@@ -39,6 +39,7 @@ def build(
     target: str | None = None,
     trust_unproven: str | None = None,
     fresh: bool = False,
+    pack: bool = False,
     step_timeout: float = STEP_TIMEOUT,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -54,6 +55,8 @@ def build(
         trust_unproven: name of a variant to publish although nothing here can run, and so prove,
             it: an engine for another machine's GPU.
         fresh: run every step, whatever the cache holds.
+        pack: write the environment of a Python class into the repository as one file, which a
+            Triton in a container can use.
         step_timeout: seconds that one step may take.
         progress: told what is being done.
 
@@ -84,7 +87,7 @@ def build(
         if spec.source.kind == "pipeline":
             result = PipelineWalk(steps, written, plan).run(folder)
         elif spec.source.kind == "python":
-            result = PythonWalk(steps, written, plan).run(folder)
+            result = PythonWalk(steps, written, plan, pack=pack).run(folder)
         else:
             result = OnnxWalk(steps, written, plan, trust_unproven).run(folder)
     trim(store.root, limit)
