@@ -12,6 +12,7 @@ from nosbuild.steps.functions import complete
 if TYPE_CHECKING:
     from nosbuild.source.python_class import PythonClass
     from nosbuild.spec import ModelSpec
+    from nosbuild.steps.member_calls import MemberCalls
 
 
 def package(
@@ -24,12 +25,15 @@ def package(
     """A version folder for each method, and what it takes and gives; ``models``: a repository."""
     from nosbuild.environments.locked import LockedEnvironment
     from nosbuild.export.python_model import package as packaged
-    from nosbuild.steps.member_calls import described_members
-    from nosbuild.steps.members import members_of
 
+    members: dict[str, Any] = {}
+    if spec.models:
+        from nosbuild.steps.member_calls import described_members
+        from nosbuild.steps.members import members_of
+
+        members = described_members(members_of(spec, Path(models)))
     locked = LockedEnvironment.from_json(environment, str(spec.file))
-    members = members_of(spec, Path(models))
-    return packaged(spec, out, files, locked, described_members(members))
+    return packaged(spec, out, files, locked, members)
 
 
 def python_references(
@@ -105,10 +109,13 @@ def other_inputs(methods: dict[str, Any], method: str) -> Collection[str]:
 @contextmanager
 def _opened(spec: ModelSpec, artifact: str, models: str, device: str) -> Iterator[PythonClass]:
     from nosbuild.source.python_class import PythonClass
-    from nosbuild.steps.member_calls import MemberCalls
-    from nosbuild.steps.members import members_of, open_member
 
-    calls = MemberCalls(members_of(spec, Path(models)), open_member) if spec.models else None
+    calls: MemberCalls | None = None
+    if spec.models:  # what reads and runs models takes a second to import
+        from nosbuild.steps import member_calls
+        from nosbuild.steps.members import members_of, open_member
+
+        calls = member_calls.MemberCalls(members_of(spec, Path(models)), open_member)
     try:
         with PythonClass(Path(artifact), calls, device=device) as source:
             yield source
