@@ -7,6 +7,13 @@ from typing import Protocol
 from nosbuild.prove.wire import Arrays
 
 
+class Step(Protocol):
+    """Sends the next request of one sequence."""
+
+    def __call__(self, inputs: Arrays, like: Arrays, *, first: bool, last: bool) -> Arrays:
+        """As ``Caller.run``; ``first`` begins the sequence, ``last`` ends it."""
+
+
 class Caller(Protocol):
     """Sends requests to one version of a model; any number of threads may share it.
 
@@ -15,6 +22,9 @@ class Caller(Protocol):
 
     def run(self, inputs: Arrays, like: Arrays) -> Arrays:
         """The outputs; ``like`` has those that are expected, for their sizes."""
+
+    def sequence(self) -> Step:
+        """A new sequence, of one thread."""
 
     def close(self) -> None:
         """Leaves nothing behind."""
@@ -33,6 +43,15 @@ class ClientCaller:
     def run(self, inputs: Arrays, like: Arrays) -> Arrays:
         """The outputs of one request."""
         return self._client.run(self._model, inputs, outputs=list(like), version=self._version)
+
+    def sequence(self) -> Step:
+        """A new sequence, of one thread."""
+        sequence = self._client.sequence(self._model, version=self._version)
+
+        def step(inputs: Arrays, like: Arrays, *, first: bool, last: bool) -> Arrays:
+            return sequence.run(inputs, last=last, outputs=list(like))
+
+        return step
 
     def close(self) -> None:
         """Closes the connections."""

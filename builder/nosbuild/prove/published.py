@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from nosbuild.errors import RepositoryError
+from nosbuild.prove.sequences import SequenceSamples, sequence_samples
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock, spec_digest
@@ -40,6 +41,9 @@ class PublishedVersion:
     version: int
     variant: str
     samples: tuple[GoldenSample, ...]
+    """As clients send them: without states."""
+    sequences: tuple[tuple[int, ...], ...]
+    """Indices of samples, each tuple one sequence in its order; none of a model without."""
     bars: Bars
     outputs: tuple[TensorSpec, ...]
     proven_samples: int
@@ -82,10 +86,12 @@ def _published(
     folder: ModelFolder, version: int, config: Any, spec: ModelSpec | None
 ) -> PublishedVersion:
     lock = read_lock(folder.version(version) / LOCK)
-    samples = _samples(folder, version)
+    stored = _samples(folder, version)
+    replayed = _replayed(folder, version, config, stored)
+    samples = replayed.samples
     outputs = tuple(_outputs(folder, config, samples[0]))
     bars = Bars(spec.folder, spec.quality) if spec else _bars_of(folder, lock)
-    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
+    dtypes = {name: dtype_from_numpy(array.dtype) for name, array in stored[0].outputs.items()}
     for finding in output_findings(bars.quality, dtypes):
         where = spec.file if spec else folder.version(version) / LOCK
         raise RepositoryError(
@@ -95,14 +101,16 @@ def _published(
         name=folder.name,
         version=version,
         variant=lock.variant,
-        samples=tuple(samples),
+        samples=samples,
+        sequences=replayed.sequences,
         bars=bars,
         outputs=outputs,
         proven_samples=int(lock.proof.get("samples", len(samples))),
         max_batch_size=config.max_batch_size,
-        joins=config.max_batch_size > 1 and config.HasField("dynamic_batching"),
+        joins=config.max_batch_size > 1
+        and (config.HasField("dynamic_batching") or bool(replayed.sequences)),
         queue_size=config.dynamic_batching.default_queue_policy.max_queue_size,
-        notes=tuple(_notes(spec, lock)),
+        notes=(*_notes(spec, lock), *_sequence_notes(replayed)),
     )
 
 
@@ -117,6 +125,21 @@ def _samples(folder: ModelFolder, version: int) -> list[GoldenSample]:
     if not samples:
         raise RepositoryError(f"{golden} holds no golden sample", f"nosbuild build {folder.path}")
     return samples
+
+
+def _replayed(
+    folder: ModelFolder, version: int, config: Any, samples: list[GoldenSample]
+) -> SequenceSamples:
+    if not config.HasField("sequence_batching"):
+        return SequenceSamples(tuple(samples), (), 0)
+    found = sequence_samples(config, samples)
+    if not found.samples:
+        raise RepositoryError(
+            f"{folder.version(version) / GOLDEN} holds no sequence that begins with the initial "
+            f"states of {folder.config}: states cannot be sent",
+            f"nosbuild build {folder.path}",
+        )
+    return found
 
 
 def _bars_of(folder: ModelFolder, lock: Lock) -> Bars:
@@ -153,6 +176,16 @@ def _outputs(folder: ModelFolder, config: Any, sample: GoldenSample) -> Iterator
         if answer.ndim == 0:
             dims = []  # Triton has no scalars: they are declared as [1]
         yield TensorSpec(name, dtype_from_numpy(answer.dtype), (*batch, *dims))
+
+
+def _sequence_notes(found: SequenceSamples) -> Iterator[str]:
+    if found.sequences:
+        yield (
+            f"its golden samples were sent as {len(found.sequences)} sequences, each from its "
+            "first request on"
+        )
+    if found.left_out:
+        yield f"{found.left_out} golden samples belong to no such sequence and were left out"
 
 
 def _notes(spec: ModelSpec | None, lock: Lock) -> Iterator[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import Refused
@@ -19,6 +20,11 @@ from nosclient import ModelNotReady, NosClientError, ServerUnavailable
 
 if TYPE_CHECKING:
     from nosclient import Client, ModelStatistics
+
+Answer = Arrays | NosClientError
+"""What came back, or why nothing did."""
+Run = tuple[int, ...]
+"""Indices of samples that are sent one after the other: a sequence, or one sample alone."""
 
 BURST = 48
 """Requests that are sent together at least, where the server may join them."""
@@ -68,17 +74,17 @@ def replay(
     before = statistics.statistics(published.name, published.version)
     judged = _Judged(published)
     after, requests = before, 0
-    for indices in _bursts(published, started, together, burst):
+    for runs in _bursts(published, started, together, burst):
         answered = (
-            _send_together(published, caller, indices, at_once)
+            _send_together(published, caller, runs, at_once)
             if together
-            else ((index, _send(published, caller, index)) for index in indices)
+            else (pair for run in runs for pair in _send(published, caller, run))
         )
         for index, answer in answered:
             judged.add(index, answer)
             if judged.failure:
                 break
-        requests += len(indices)
+        requests += sum(map(len, runs))
         after = _counted(published, statistics, before, 0 if judged.failure else requests)
         if judged.failure or after.execution_count - before.execution_count < requests:
             break
@@ -108,7 +114,7 @@ class _Judged:
         self._published = published
         self._comparison = Comparison(published.bars, published.outputs)
 
-    def add(self, index: int, answer: Arrays | NosClientError) -> None:
+    def add(self, index: int, answer: Answer) -> None:
         """Compare one answer with the source's."""
         if isinstance(answer, NosClientError):
             self.failure = f"golden sample {index}: {answer.message}"
@@ -149,10 +155,10 @@ class _Judged:
 
 def _bursts(
     published: PublishedVersion, started: float, together: bool, size: int
-) -> Iterator[Sequence[int]]:
-    """Indices of samples to send; together, again and again until the time is over."""
+) -> Iterator[Sequence[Run]]:
+    """What to send; together, again and again until the time is over."""
     if not together:
-        yield range(len(published.samples))
+        yield _runs(published)
         return
     burst = list(_burst(published, size if published.joins else 0))
     yield burst
@@ -160,33 +166,55 @@ def _bursts(
         yield burst
 
 
-def _burst(published: PublishedVersion, size: int) -> Iterator[int]:
+def _runs(published: PublishedVersion) -> list[Run]:
+    return list(published.sequences) or [(index,) for index in range(len(published.samples))]
+
+
+def _burst(published: PublishedVersion, size: int) -> Iterator[Run]:
     """Every sample, those of one shape side by side: Triton joins only such, as they come."""
-    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-    for index, sample in enumerate(published.samples):
-        shapes = tuple(array.shape for array in sample.inputs.values())
-        groups.setdefault(shapes, []).append(index)
-    least = max(2, math.ceil(size / len(groups)))
+    groups: dict[tuple[tuple[int, ...], ...], list[Run]] = {}
+    for run in _runs(published):
+        shapes = tuple(array.shape for array in published.samples[run[0]].inputs.values())
+        groups.setdefault(shapes, []).append(run)
     for group in groups.values():
+        requests = sum(map(len, group)) / len(group)
+        least = max(2, math.ceil(size / len(groups) / requests))
         for position in range(max(least, len(group))):
             yield group[position % len(group)]
 
 
 def _send_together(
-    published: PublishedVersion, caller: Caller, indices: Sequence[int], at_once: int
-) -> Iterator[tuple[int, Arrays | NosClientError]]:
+    published: PublishedVersion, caller: Caller, runs: Sequence[Run], at_once: int
+) -> Iterator[tuple[int, Answer]]:
     with ThreadPoolExecutor(at_once, thread_name_prefix="prove") as pool:
-        answers = pool.map(lambda index: _send(published, caller, index), indices)
-        yield from zip(indices, answers, strict=True)
+        for answers in pool.map(lambda run: list(_send(published, caller, run)), runs):
+            yield from answers
 
 
-def _send(published: PublishedVersion, caller: Caller, index: int) -> Arrays | NosClientError:
+def _send(published: PublishedVersion, caller: Caller, run: Run) -> Iterator[tuple[int, Answer]]:
+    """Each sample with its answer, until there is none; ServerUnavailable is raised."""
+    if not published.sequences:
+        (index,) = run
+        yield index, _answer(published, caller.run, index)
+        return
+    step = caller.sequence()
+    for index in run:
+        send = partial(step, first=index == run[0], last=index == run[-1])
+        answer = _answer(published, send, index)
+        yield index, answer
+        if isinstance(answer, NosClientError):
+            return
+
+
+def _answer(
+    published: PublishedVersion, send: Callable[[Arrays, Arrays], Arrays], index: int
+) -> Answer:
     """The answer, or why there is none; ServerUnavailable is raised."""
     until = time.monotonic() + _QUEUE_SECONDS
     inputs, like = request_of(published, index), answer_to(published, index)
     while True:
         try:
-            return caller.run(inputs, like)
+            return send(inputs, like)
         except ServerUnavailable:
             raise
         except ModelNotReady as error:

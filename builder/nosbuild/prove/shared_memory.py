@@ -21,6 +21,7 @@ from tritonclient.utils import (
 )
 from tritonclient.utils import shared_memory as shm
 
+from nosbuild.prove.callers import Step
 from nosbuild.prove.wire import Arrays
 from nosbuild.tensors import dtype_from_triton
 from nosclient import InferenceFailed, ModelNotReady, NosClientError, ServerUnavailable
@@ -73,11 +74,17 @@ class SharedMemoryCaller:
 
     def run(self, inputs: Arrays, like: Arrays) -> Arrays:
         """The outputs of one request, copied out of the region."""
-        region = self._free.get()
-        try:
-            return self._run(*region, inputs, like)
-        finally:
-            self._free.put(region)
+        return self._run(inputs, like, {})
+
+    def sequence(self) -> Step:
+        """A new sequence, of one thread."""
+        identity = secrets.randbelow(2**63 - 1) + 1
+
+        def step(inputs: Arrays, like: Arrays, *, first: bool, last: bool) -> Arrays:
+            place = {"sequence_id": identity, "sequence_start": first, "sequence_end": last}
+            return self._run(inputs, like, place)
+
+        return step
 
     def close(self) -> None:
         """Unregisters and removes every region."""
@@ -89,7 +96,16 @@ class SharedMemoryCaller:
         self._regions.clear()
         self._client.close()
 
-    def _run(self, name: str, region: Any, inputs: Arrays, like: Arrays) -> Arrays:
+    def _run(self, inputs: Arrays, like: Arrays, sequence: dict[str, Any]) -> Arrays:
+        region = self._free.get()
+        try:
+            return self._run_in(*region, inputs, like, sequence)
+        finally:
+            self._free.put(region)
+
+    def _run_in(
+        self, name: str, region: Any, inputs: Arrays, like: Arrays, sequence: dict[str, Any]
+    ) -> Arrays:
         offset = 0
         sent, wanted, places = [], [], {}
         for key, array in inputs.items():
@@ -111,6 +127,7 @@ class SharedMemoryCaller:
                 model_version=self._version,
                 outputs=wanted,
                 client_timeout=self._deadline,
+                **sequence,
             )
         return {key: _read(region, result.get_output(key), place) for key, place in places.items()}
 
