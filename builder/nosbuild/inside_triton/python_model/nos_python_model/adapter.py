@@ -7,12 +7,10 @@ of output -> array, or a ``Failure``.
 
 import asyncio
 
-from nos_python_model.arguments import Argument
 from nos_python_model.failures import Failure
-from nos_python_model.joining import Joined, groups
 from nos_python_model.loading import load_class
 from nos_python_model.problems import shown
-from nos_python_model.results import Output
+from nos_python_model.signature import Signature
 
 
 class Adapter:
@@ -42,29 +40,25 @@ class Adapter:
         self.instance = cls(**binding["init"], **wanted)
         name = binding["method"]
         self.method = self.instance if name == "__call__" else getattr(self.instance, name)
-        self._arguments = [Argument(entry, binding["takes"]) for entry in binding["inputs"]]
-        self._outputs = [
-            Output(entry, binding["form"], (dims or {}).get(entry["name"], entry["shape"]))
-            for entry in binding["outputs"]
-        ]
-        self._count = len(self._arguments)
+        self._signature = Signature(binding, dims or {})
         self._batched = binding["batched"]
         self._by_item = binding["takes"] == "item"
         self._is_async = binding["is_async"]
-        self._is_plain = (
-            all(argument.is_plain for argument in self._arguments)
-            and binding["form"] == "value"
-            and not self._is_async
-        )
 
     def run(self, requests):
         """One answer for each request, in the same order; never raises."""
-        if self._is_plain and len(requests) == 1 and len(requests[0]) == self._count:
-            try:
-                return [self._plain(requests[0])]
-            except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
-                return [Failure(error)]
-        return self._finished(self._answers(requests))
+        if self._is_async:
+            return self.complete(self._run_async(requests))
+        if len(requests) == 1 or self._by_item or not self._batched:
+            return [self._answer(request) for request in requests]
+        answers = [None] * len(requests)
+        for positions in self._signature.groups(requests):
+            members = [requests[position] for position in positions]
+            found = self._joined_answers(members) if len(members) > 1 else None
+            found = found or [self._answer(member) for member in members]
+            for position, answer in zip(positions, found):  # noqa: B905 - one each
+                answers[position] = answer
+        return answers
 
     def item_arguments(self, request):
         """The arguments for a request that is one item, without a batch axis.
@@ -72,21 +66,13 @@ class Adapter:
         Raises:
             BadInput: the model cannot take it.
         """
-        return self._items({name: array[None] for name, array in request.items()})[0]
+        with_axis = {name: array[None] for name, array in request.items()}
+        return self._signature.items(with_axis)[0]
 
-    def item_outputs(self, answer):
+    def item_outputs(self, returned):
         """Output -> array of one item, without a batch axis, for what the method returned."""
-        return {name: array[0, ...] for name, array in self._packed([answer]).items()}
-
-    def chunks(self, request):
-        """Every chunk that a method which streams yields for a request that is one item, as a list.
-
-        Raises what the method raises.
-        """
-        answer = self.method(**self.item_arguments(request))
-        if self._is_async:
-            return self.complete(self._collected(answer))
-        return [self.item_outputs(chunk) for chunk in answer]
+        answer = self._signature.items_answer([returned])
+        return {name: array[0, ...] for name, array in answer.items()}
 
     def direct(self, item):
         """The user's method on one item, called plainly: the reference of a proof.
@@ -102,12 +88,21 @@ class Adapter:
         if self.binding["streams"]:
             return self.chunks(item)
         if self._by_item:
-            return self.item_outputs(self._finished(self._called(self.item_arguments(item))))
-        if not self._batched:
-            return self._finished(self._answer_batch(item))
-        rows = {name: array[None] for name, array in item.items()}
-        answer = self._finished(self._answer_batch(rows))
-        return {name: array[0, ...] for name, array in answer.items()}
+            return self.item_outputs(self._called(self.item_arguments(item)))
+        batch = {name: array[None] for name, array in item.items()} if self._batched else item
+        arguments, rows = self._signature.batch(batch)
+        answer = self._signature.batch_answer(self._called(arguments), rows)
+        return {name: array[0, ...] for name, array in answer.items()} if self._batched else answer
+
+    def chunks(self, request):
+        """Every chunk that a method which streams yields for a request that is one item, as a list.
+
+        Raises what the method raises.
+        """
+        answer = self.method(**self.item_arguments(request))
+        if self._is_async:
+            return self.complete(self._collected(answer))
+        return [self.item_outputs(chunk) for chunk in answer]
 
     def complete(self, coroutine):
         """Run a coroutine on this object's event loop, in the calling thread."""
@@ -132,117 +127,91 @@ class Adapter:
                 self._loop.close()
                 self._loop = None
 
-    # A method is awaited only where the user's is async: otherwise the coroutines below never
-    # wait, and run to their end in one step.
+    def _called(self, arguments):
+        answer = self.method(**arguments)
+        return self.complete(answer) if self._is_async else answer
 
-    def _finished(self, coroutine):
-        if self._is_async:
-            return self.complete(coroutine)
+    # -- plain methods ----------------------------------------------------------------------
+
+    def _answer(self, request):
         try:
-            coroutine.send(None)
-        except StopIteration as end:
-            return end.value
-        raise RuntimeError("a plain method waited for something")
+            if self._by_item:
+                return self._items_answer(request)
+            arguments, rows = self._signature.batch(request)
+            return self._signature.batch_answer(self.method(**arguments), rows)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
+            return Failure(error)
+
+    def _items_answer(self, request):
+        if not self._batched:
+            return self.item_outputs(self.method(**self.item_arguments(request)))
+        returned = [self.method(**item) for item in self._signature.items(request)]
+        return self._signature.items_answer(returned)
+
+    def _joined_answers(self, requests):
+        """Each request's answer from one call; None where that failed."""
+        try:
+            joined = self._signature.joined(requests)
+            return self._signature.split(joined, self.method(**joined.arguments))
+        except BaseException as error:  # noqa: BLE001 - alone, each gets its own error or answer
+            return self._not_together(requests, error)
+
+    def _not_together(self, requests, error):
+        self._warn(f"{len(requests)} requests together: {shown(error)}; now one by one")
+
+    # -- async methods ----------------------------------------------------------------------
+
+    async def _run_async(self, requests):
+        answers = [None] * len(requests)
+        if self._by_item or not self._batched or len(requests) == 1:
+            groups = [[position] for position in range(len(requests))]
+        else:
+            groups = self._signature.groups(requests)
+        fillings = [self._fill(answers, requests, positions) for positions in groups]
+        await asyncio.gather(*fillings)
+        return answers
+
+    async def _fill(self, answers, requests, positions):
+        members = [requests[position] for position in positions]
+        found = await self._joined_awaited(members) if len(members) > 1 else None
+        found = found or await asyncio.gather(*map(self._awaited_answer, members))
+        for position, answer in zip(positions, found):  # noqa: B905 - one each
+            answers[position] = answer
+
+    async def _awaited_answer(self, request):
+        try:
+            if self._by_item:
+                return await self._items_awaited(request)
+            arguments, rows = self._signature.batch(request)
+            return self._signature.batch_answer(await self._awaited(arguments), rows)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
+            return Failure(error)
+
+    async def _items_awaited(self, request):
+        if not self._batched:
+            return self.item_outputs(await self._awaited(self.item_arguments(request)))
+        items = self._signature.items(request)
+        if len(items) == 1:
+            return self._signature.items_answer([await self._awaited(items[0])])
+        returned = await asyncio.gather(*map(self._awaited, items), return_exceptions=True)
+        for result in returned:  # all have ended: none goes on behind the answer
+            if isinstance(result, BaseException):
+                raise result
+        return self._signature.items_answer(returned)
+
+    async def _joined_awaited(self, requests):
+        try:
+            joined = self._signature.joined(requests)
+            return self._signature.split(joined, await self._awaited(joined.arguments))
+        except BaseException as error:  # noqa: BLE001 - alone, each gets its own error or answer
+            return self._not_together(requests, error)
+
+    async def _awaited(self, arguments):
+        try:
+            return await self.method(**arguments)
+        except (SystemExit, KeyboardInterrupt) as error:  # these would end the event loop
+            raise RuntimeError(shown(error)) from error
 
     async def _collected(self, answer):
         chunks = await answer if asyncio.iscoroutine(answer) else answer
         return [self.item_outputs(chunk) async for chunk in chunks]
-
-    async def _answers(self, requests):
-        answers = [None] * len(requests)
-        if self._by_item or not self._batched:
-            together = [[position] for position in range(len(requests))]
-        else:
-            together = groups(requests, self._arguments, self.binding["pad"])
-        works = [self._fill(answers, requests, positions) for positions in together]
-        if self._is_async:
-            await asyncio.gather(*works)
-        else:
-            for work in works:
-                await work
-        return answers
-
-    async def _fill(self, answers, requests, positions):
-        if len(positions) > 1:
-            members = [requests[position] for position in positions]
-            found = await self._answer_joined(members)
-            if found is not None:
-                for position, answer in zip(positions, found):  # noqa: B905 - one each
-                    answers[position] = answer
-                return
-        for position in positions:
-            answers[position] = await self._answer(requests[position])
-
-    async def _answer(self, request):
-        try:
-            return await (self._answer_items if self._by_item else self._answer_batch)(request)
-        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
-            return Failure(error)
-
-    async def _answer_joined(self, requests):
-        """Each request's answer from one call; None where that failed."""
-        try:
-            together = Joined(requests, self._arguments, self.binding)
-            answer = self._packed_batch(await self._called(together.arguments), together.rows)
-            return together.split(answer, self.binding["outputs"])
-        except BaseException as error:  # noqa: BLE001 - alone, each gets its own error or answer
-            self._warn(f"{len(requests)} requests together: {shown(error)}; now one by one")
-            return None
-
-    async def _answer_batch(self, request):
-        together = Joined([request], self._arguments, self.binding)
-        return self._packed_batch(await self._called(together.arguments), together.rows)
-
-    async def _answer_items(self, request):
-        if not self._batched:
-            return self.item_outputs(await self._called(self.item_arguments(request)))
-        items = self._items(request)
-        if len(items) == 1 or not self._is_async:
-            return self._packed([await self._called(item) for item in items])
-        found = await asyncio.gather(*map(self._called, items), return_exceptions=True)
-        for result in found:
-            if isinstance(result, BaseException):
-                raise result
-        return self._packed(found)
-
-    async def _called(self, arguments):
-        answer = self.method(**arguments)
-        if not self._is_async:
-            return answer
-        try:
-            return await answer
-        except (SystemExit, KeyboardInterrupt) as error:  # these would end the event loop
-            raise RuntimeError(shown(error)) from error
-
-    def _plain(self, request):
-        """A method that takes the tensors as they are, and returns one."""
-        rows = len(next(iter(request.values())))
-        output = self._outputs[0]
-        return {output.name: output.batch(output.column(self.method(**request)), rows)}
-
-    def _items(self, request):
-        """The arguments for each row of a request."""
-        columns = {
-            argument.name: argument.rows(request[argument.name])
-            for argument in self._arguments
-            if argument.name in request
-        }
-        absent = {a.name: None for a in self._arguments if a.nullable and a.name not in request}
-        names, rows = list(columns), zip(*columns.values())  # noqa: B905 - Triton checked
-        return [{**absent, **dict(zip(names, row))} for row in rows]  # noqa: B905
-
-    def _packed(self, answers):
-        """Output -> array, for what the method returned for each row."""
-        return {
-            output.name: output.batch([output.part(answer) for answer in answers], len(answers))
-            for output in self._outputs
-        }
-
-    def _packed_batch(self, answer, rows):
-        """Output -> array, for what the method returned for a batch."""
-        if self.binding["records"]:
-            answers = list(answer)
-            if len(answers) != rows:
-                raise ValueError(f"the method returned {len(answers)} rows for a batch of {rows}")
-            return self._packed(answers)
-        return {output.name: output.batch(output.column(answer), rows) for output in self._outputs}

@@ -10,42 +10,42 @@ class BadInput(Exception):
 
 
 class Argument:
-    """One argument of the method and the input it is read from."""
+    """One argument of the method and the input it is read from.
+
+    ``is_option``: one value for a whole call of a method that takes batches. ``is_array``: requests
+    are joined by concatenating it; otherwise by making one list of their rows. ``is_plain``: the
+    method takes the tensor as it is.
+    """
 
     def __init__(self, entry, takes):
         self.name = entry["name"]
-        self.optional = entry["optional"]
+        self.shape = entry["shape"]
         self.nullable = entry["nullable"]
         self.is_option = entry["option"]
-        self.is_text = entry["dtype"] == "string"
-        innermost = entry["kind"].rpartition("[")[2].rstrip("]")
-        self._leaf = _LEAVES.get(innermost)
-        self._is_array = innermost == "array"
         self._depth = entry["kind"].count("[")
-        self._is_scalar = entry["shape"] == []
-        # What the lists around a value, or an array's first axis, stand for in a batch.
-        self._whole = takes == "batch" and not self.is_option
-        self.is_plain = self._whole and self._is_array and not (self._depth or self.is_text)
-        """The method takes the tensor as it is."""
-
-    @property
-    def is_joined_array(self):
-        """Requests are joined by concatenating it; otherwise by making one list of their rows."""
-        return self._whole and self._is_array and self._depth == 0
+        innermost = entry["kind"].rpartition("[")[2].rstrip("]")
+        self._is_scalar = self.shape == []
+        self.is_array = (
+            takes == "batch" and not self.is_option and innermost == "array" and not self._depth
+        )
+        if innermost == "array":
+            self._read = self._text_arrays if entry["dtype"] == "string" else _split
+            self.is_plain = self.is_array and entry["dtype"] != "string" and not self._is_scalar
+        else:
+            self._read = {"str": self._texts, "image": self._images}.get(innermost, _values)
+            self.is_plain = False
 
     def whole(self, array):
         """The value for a batch: an array, or a list with one value a row."""
         if self._is_scalar:
             array = array.reshape(-1)
-        if self.is_joined_array:
-            return _decoded(self.name, array) if self.is_text else array
-        return self._converted(array, self._depth)
+        return self._read(array, self._depth)
 
     def rows(self, array):
         """One value for each row of a batch."""
         if self._is_scalar:
             array = array.reshape(-1)
-        return self._converted(array, self._depth + 1)
+        return self._read(array, self._depth + 1)
 
     def option(self, array):
         """The one value of an argument that holds for the whole call."""
@@ -57,22 +57,32 @@ class Argument:
             )
         return values[0]
 
-    def _converted(self, array, depth):
-        """Lists, nested ``depth`` times, of what stands innermost."""
-        if self._is_array:
-            if self.is_text:
-                array = _decoded(self.name, array)
-            return _split(array, depth)
-        values = array.tolist()
-        if self._leaf is None:
-            return values
+    def _texts(self, array, depth):
         try:
-            return _mapped(self._leaf, values, depth)
-        except BadInput as error:
-            raise BadInput(f"input {self.name!r}: {error}") from error.__cause__
+            return _mapped(bytes.decode, array.tolist(), depth)
+        except UnicodeDecodeError as error:
+            raise BadInput(f"input {self.name!r}: is not UTF-8: {error}") from error
+
+    def _text_arrays(self, array, depth):
+        decoded = np.empty(array.size, dtype=object)
+        decoded[:] = self._texts(array.reshape(-1), 1)
+        return _split(decoded.reshape(array.shape), depth)
+
+    def _images(self, array, depth):
+        try:
+            return _mapped(_image, array.tolist(), depth)
+        except Exception as error:
+            raise BadInput(
+                f"input {self.name!r}: is no image that Pillow can read: {error}"
+            ) from error
+
+
+def _values(array, depth):
+    return array.tolist()
 
 
 def _split(array, depth):
+    """Lists of arrays, nested ``depth`` times."""
     if depth == 0:
         return array
     return list(array) if depth == 1 else [_split(part, depth - 1) for part in array]
@@ -84,35 +94,9 @@ def _mapped(function, values, depth):
     return [_mapped(function, value, depth - 1) for value in values]
 
 
-def _text(data):
-    if isinstance(data, str):
-        return data
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise BadInput(f"is not UTF-8: {error}") from error
-
-
 def _image(data):
     from PIL import Image
 
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()  # now, so that a broken file is told as such
-    except Exception as error:
-        raise BadInput(f"is no image that Pillow can read: {error}") from error
+    image = Image.open(io.BytesIO(data))
+    image.load()  # now, so that a broken file is told as such
     return image
-
-
-def _decoded(name, array):
-    """An array of str; Triton carries strings as bytes."""
-    decoded = np.empty(array.size, dtype=object)
-    try:
-        decoded[:] = [_text(item) for item in array.reshape(-1).tolist()]
-    except BadInput as error:
-        raise BadInput(f"input {name!r}: {error}") from error.__cause__
-    return decoded.reshape(array.shape)
-
-
-_LEAVES = {"str": _text, "image": _image}
-"""What is done with one value; others are what numpy's ``tolist`` gives."""

@@ -4,8 +4,6 @@ Only for methods that take batches. Lists grow together whatever their items; ar
 where they have equal shapes, or where the spec tells a value to pad them with.
 """
 
-from itertools import accumulate
-
 import numpy as np
 
 
@@ -22,11 +20,11 @@ def _key(array, argument, pad):
     """What two requests must have in common in that input."""
     if array is None:
         return None
+    if argument.is_array:
+        return array.ndim if argument.name in pad else array.shape[1:]
     if argument.is_option:
         return tuple(dict.fromkeys(array.reshape(-1).tolist()))
-    if not argument.is_joined_array:
-        return True
-    return array.ndim if argument.name in pad else array.shape[1:]
+    return True
 
 
 class Joined:
@@ -35,66 +33,72 @@ class Joined:
     ``arguments`` are the method's, ``rows`` the size of the whole batch.
     """
 
-    def __init__(self, requests, arguments, binding):
-        sizes = [_size(request, arguments) for request in requests]
-        ends = list(accumulate(sizes))
-        self.rows = ends[-1]
-        self._slices = [slice(end - size, end) for end, size in zip(ends, sizes)]  # noqa: B905
-        self._own = [{} for _ in requests]  # axis -> size, for each request whose arrays grew
+    def __init__(self, requests, arguments, pad):
+        self._rows = _rows(requests, arguments)
+        self.rows = self._rows[-1].stop
+        self._own = None  # for each request axis -> size, where arrays grew
         self.arguments = {}
-        shapes = {entry["name"]: entry["shape"] for entry in binding["inputs"]}
         for argument in arguments:
-            arrays = [request.get(argument.name) for request in requests]
-            if arrays[0] is None:
+            name = argument.name
+            if name not in requests[0]:
                 if argument.nullable:
-                    self.arguments[argument.name] = None
+                    self.arguments[name] = None
+                continue
+            arrays = [request[name] for request in requests]
+            if argument.is_array:
+                array = self._padded(arrays, argument, pad[name]) if name in pad else None
+                array = np.concatenate(arrays) if array is None else array
+                self.arguments[name] = array if argument.is_plain else argument.whole(array)
             elif argument.is_option:
-                self.arguments[argument.name] = argument.option(arrays[0])
-            elif argument.is_joined_array:
-                if len(arrays) == 1:
-                    array = arrays[0]
-                elif argument.name in binding["pad"]:
-                    self._note_sizes(arrays, shapes[argument.name])
-                    array = self._padded(arrays, binding["pad"][argument.name])
-                else:
-                    array = np.concatenate(arrays)
-                self.arguments[argument.name] = argument.whole(array)
+                self.arguments[name] = argument.option(arrays[0])
             else:
-                values = [value for array in arrays for value in argument.whole(array)]
-                self.arguments[argument.name] = values
+                self.arguments[name] = [row for array in arrays for row in argument.whole(array)]
 
-    def split(self, answer, entries):
-        """Each request's own answer: its rows, and what was not padding of the named axes."""
-        named = {entry["name"]: entry["shape"] for entry in entries}
+    def split(self, answer, shapes):
+        """Each request's own answer: its rows, and what was not padding of the named axes.
+
+        Args:
+            answer: output -> array of the whole batch.
+            shapes: output -> shape of an item, of sizes and names.
+        """
+        if self._own is None:
+            return [{name: array[rows] for name, array in answer.items()} for rows in self._rows]
         return [
-            {name: self._part(array, rows, own, named[name]) for name, array in answer.items()}
-            for rows, own in zip(self._slices, self._own)  # noqa: B905 - one each
+            {
+                name: array[(rows, *[slice(own.get(dim)) for dim in shapes[name]])]
+                for name, array in answer.items()
+            }
+            for rows, own in zip(self._rows, self._own)  # noqa: B905 - one each
         ]
 
-    def _part(self, array, rows, own, shape):
-        if not any(dim in own for dim in shape):
-            return array[rows]
-        cut = [slice(own.get(dim)) for dim in shape]
-        return array[(rows, *cut)]
-
-    def _note_sizes(self, arrays, shape):
-        for own, array in zip(self._own, arrays):  # noqa: B905 - one each
-            for axis, dim in enumerate(shape, start=1):
-                if isinstance(dim, str):
-                    own[dim] = array.shape[axis]
-
-    def _padded(self, arrays, value):
-        longest = np.max([array.shape[1:] for array in arrays], axis=0).astype(int).tolist()
+    def _padded(self, arrays, argument, value):
+        """The arrays in one that is as long as the longest; None where they are equally long."""
+        shapes = [array.shape[1:] for array in arrays]
+        if all(shape == shapes[0] for shape in shapes):
+            return None
+        self._own = self._own or [{} for _ in arrays]
+        for own, shape in zip(self._own, shapes):  # noqa: B905 - one each
+            own.update(
+                (dim, size)
+                for dim, size in zip(argument.shape, shape)  # noqa: B905 - as many
+                if isinstance(dim, str)
+            )
+        longest = np.max(shapes, axis=0).tolist()
         if isinstance(value, str):
             value = value.encode()
         whole = np.full((self.rows, *longest), value, dtype=arrays[0].dtype)
-        for rows, array in zip(self._slices, arrays):  # noqa: B905 - one each
+        for rows, array in zip(self._rows, arrays):  # noqa: B905 - one each
             whole[(rows, *[slice(size) for size in array.shape[1:]])] = array
         return whole
 
 
-def _size(request, arguments):
-    for argument in arguments:
-        if not argument.is_option and argument.name in request:
-            return request[argument.name].shape[0]
-    raise ValueError("a request without any input")
+def _rows(requests, arguments):
+    """Where in the batch each request's rows are."""
+    first = requests[0]
+    name = next(a.name for a in arguments if not a.is_option and a.name in first)
+    slices, start = [], 0
+    for request in requests:
+        end = start + len(request[name])
+        slices.append(slice(start, end))
+        start = end
+    return slices

@@ -68,8 +68,10 @@ class Output:
         array = values
         if not (isinstance(array, np.ndarray) and array.dtype == self.dtype):
             array = self._array(values)
-        if self._is_scalar and array.ndim <= self._ndim:
-            array = array.reshape(-1, *self._shape) if array.ndim else array
+        elif self._is_text:
+            self._check_texts(array.reshape(-1).tolist())
+        if self._is_scalar and 0 < array.ndim <= self._ndim:
+            array = array.reshape(-1, *self._shape)
         if array.ndim != self._ndim or array.shape[0] != rows:
             raise ValueError(self._misfit(array, rows))
         for axis, size in self._fixed:
@@ -118,28 +120,29 @@ class Output:
         """An object array of str and bytes."""
         if isinstance(values, np.ndarray):
             array = values.astype(object)
-        else:
-            values = list(values)
-            if self._is_image:
-                values = _files(values)
-            if self._is_scalar:
-                array = np.empty(len(values), dtype=object)
-                for position, value in enumerate(values):
-                    array[position] = value
-            else:
-                array = np.array([_listed(value) for value in values], dtype=object)
-        for item in array.reshape(-1).tolist():
-            if not isinstance(item, (str, bytes)):
-                if isinstance(item, (list, tuple)):
+            self._check_texts(array.reshape(-1).tolist())
+            return array
+        if self._is_image:
+            values = _files(values)
+        if self._is_scalar:
+            self._check_texts(values)
+            return np.array(values, dtype=object)
+        array = np.array([_listed(value) for value in values], dtype=object)
+        self._check_texts(array.reshape(-1).tolist())
+        return array
+
+    def _check_texts(self, values):
+        for value in values:
+            if not isinstance(value, (str, bytes)):
+                if isinstance(value, (list, tuple)) and not self._is_scalar:
                     raise ValueError(
                         f"output {self.name!r}: the items of one request differ in length, which "
                         "no tensor can hold"
                     )
                 raise TypeError(
                     f"output {self.name!r} is declared {self._spelled}, the method returned "
-                    f"{item!r:.80}"
+                    f"{type(value).__name__} {value!r:.80}"
                 )
-        return array
 
 
 def _is_size(dim):

@@ -1,0 +1,94 @@
+"""A binding goes in; how requests become arguments, and what the method returns becomes answers."""
+
+from nos_python_model.arguments import Argument, BadInput
+from nos_python_model.joining import Joined, groups
+from nos_python_model.results import Output
+
+
+class Signature:
+    """The method of a binding, between tensors and Python.
+
+    Args:
+        binding: see binding.py.
+        dims: output -> item shape as Triton takes it, where it is not the described one.
+    """
+
+    def __init__(self, binding, dims):
+        self._arguments = [Argument(entry, binding["takes"]) for entry in binding["inputs"]]
+        self._outputs = [
+            Output(entry, binding["form"], dims.get(entry["name"], entry["shape"]))
+            for entry in binding["outputs"]
+        ]
+        self._shapes = {entry["name"]: entry["shape"] for entry in binding["outputs"]}
+        self._pad = binding["pad"]
+        self._records = binding["records"]
+
+    def items(self, request):
+        """The arguments for each row of a request.
+
+        Raises:
+            BadInput: the model cannot take it.
+        """
+        columns, same = {}, {}
+        for argument in self._arguments:
+            array = request.get(argument.name)
+            if array is not None:
+                columns[argument.name] = argument.rows(array)
+            elif argument.nullable:
+                same[argument.name] = None
+        if len(columns) == 1 and not same:
+            ((name, values),) = columns.items()
+            return [{name: value} for value in values]
+        rows = zip(*columns.values())  # noqa: B905 - Triton checked
+        return [{**same, **dict(zip(columns, row))} for row in rows]  # noqa: B905
+
+    def batch(self, request):
+        """The arguments for a whole request, and how many rows it has.
+
+        Raises:
+            BadInput: the model cannot take it.
+        """
+        arguments, rows = {}, None
+        for argument in self._arguments:
+            array = request.get(argument.name)
+            if array is None:
+                if argument.nullable:
+                    arguments[argument.name] = None
+            elif argument.is_option:
+                arguments[argument.name] = argument.option(array)
+            else:
+                arguments[argument.name] = array if argument.is_plain else argument.whole(array)
+                rows = len(array)
+        if rows is None:
+            raise BadInput("the request has no input that holds a batch")
+        return arguments, rows
+
+    def groups(self, requests):
+        """Positions of the requests that may share a call, in order of arrival."""
+        return groups(requests, self._arguments, self._pad)
+
+    def joined(self, requests):
+        """Those requests as one call."""
+        return Joined(requests, self._arguments, self._pad)
+
+    def split(self, joined, answer):
+        """Each request's own answer, for what the method returned for all."""
+        return joined.split(self.batch_answer(answer, joined.rows), self._shapes)
+
+    def items_answer(self, returned):
+        """Output -> array, for what the method returned for each row."""
+        return {
+            output.name: output.batch([output.part(one) for one in returned], len(returned))
+            for output in self._outputs
+        }
+
+    def batch_answer(self, returned, rows):
+        """Output -> array, for what the method returned for a batch."""
+        if not self._records:
+            return {
+                output.name: output.batch(output.column(returned), rows) for output in self._outputs
+            }
+        returned = list(returned)
+        if len(returned) != rows:
+            raise ValueError(f"the method returned {len(returned)} rows for a batch of {rows}")
+        return self.items_answer(returned)
