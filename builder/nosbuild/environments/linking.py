@@ -49,7 +49,7 @@ def link(place: Path, target: Path) -> None:
         return
     new = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         new.symlink_to(target)
         try:
             new.replace(place)

@@ -11,7 +11,7 @@ from nosbuild.environments.linking import link_environment
 from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import Environment, model_environment, resolve
 from nosbuild.environments.packing import check_container, pack
-from nosbuild.errors import HostError, Refused, RepositoryError
+from nosbuild.errors import HostError, InputError, Refused
 from nosbuild.plan import BuildPlan, RunsOn
 from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
@@ -82,10 +82,10 @@ class PythonWalk:
         found = [
             self._proven(repository, packaged, methods, name, runs_on, locked) for name in methods
         ]
+        if self._has_own_environment:  # before a running server can find a config that names it
+            for one in found:
+                self._place(environment, repository / one.complete.name / ENVIRONMENTS)
         first, *others = [self._published(one, repository) for one in found]
-        if self._has_own_environment:
-            for model in (first, *others):
-                self._place(environment, model.folder / ENVIRONMENTS)
         return first.with_others(others)
 
     @property
@@ -124,7 +124,6 @@ class PythonWalk:
         if not self.pack:
             link_environment(folder, environment)
             return
-        folder.mkdir(exist_ok=True)
         pack(environment, folder / environment.key, on_progress=self._tell)
 
     def _previous(self, repository: Path) -> LockedEnvironment | None:
@@ -136,9 +135,9 @@ class PythonWalk:
         path = folder.version(versions[-1]) / LOCK
         try:
             environment = read_lock(path).details.get("environment")
-        except RepositoryError:
+            return LockedEnvironment.from_json(environment, str(path)) if environment else None
+        except InputError:
             return None  # of another nosbuild: it is chosen anew
-        return LockedEnvironment.from_json(environment, str(path)) if environment else None
 
     def _package(self, repository: Path, locked: LockedEnvironment) -> Entry:
         folder = self.spec.folder
