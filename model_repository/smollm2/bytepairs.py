@@ -32,8 +32,8 @@ class TalkTokenizer:
         merges = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
         letters = sorted(set(ByteLevel.alphabet()) - NEVER_SEEN)
         tokens = [*CONTROL, *letters, *(left + right for left, right in merges)]
-        vocabulary = {token: number for number, token in enumerate(tokens)}
-        self.tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges, unk_token=CONTROL[0]))
+        numbers = {token: number for number, token in enumerate(tokens)}
+        self.tokenizer = Tokenizer(BPE(vocab=numbers, merges=merges, unk_token=CONTROL[0]))
         self.tokenizer.pre_tokenizer = Sequence(
             [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
         )
