@@ -6,6 +6,9 @@ from typing import Protocol
 
 from nosbuild.prove.wire import Arrays
 
+Outputs = Arrays | list[Arrays]
+"""Outputs by name; of a model that streams, those of every chunk."""
+
 
 class Step(Protocol):
     """Sends the next request of one sequence."""
@@ -20,7 +23,7 @@ class Caller(Protocol):
     Every method raises a NosClientError.
     """
 
-    def run(self, inputs: Arrays, like: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, like: Arrays) -> Outputs:
         """The outputs; ``like`` has those that are expected, for their sizes."""
 
     def sequence(self) -> Step:
@@ -40,7 +43,7 @@ class ClientCaller:
         self._model = model
         self._version = version
 
-    def run(self, inputs: Arrays, like: Arrays) -> Arrays:
+    def run(self, inputs: Arrays, like: Arrays) -> Outputs:
         """The outputs of one request."""
         return self._client.run(self._model, inputs, outputs=list(like), version=self._version)
 
@@ -56,3 +59,12 @@ class ClientCaller:
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
+
+
+class StreamCaller(ClientCaller):
+    """The same for a model that streams: every chunk is waited for."""
+
+    def run(self, inputs: Arrays, like: Arrays) -> Outputs:
+        """The chunks of one request."""
+        with self._client.stream(self._model, inputs, version=self._version) as chunks:
+            return [dict(chunk) for chunk in chunks]

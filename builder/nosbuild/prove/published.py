@@ -17,7 +17,7 @@ from nosbuild.repository.served import versions_in_config
 from nosbuild.spec import load_spec
 from nosbuild.spec.quality import Quality, output_findings, parse_quality
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_numpy
-from nosbuild.verify.golden import GoldenSample, read_golden
+from nosbuild.verify.golden import Arrays, GoldenSample, read_golden
 
 if TYPE_CHECKING:
     from nosbuild.repository.lock import Lock
@@ -50,6 +50,8 @@ class PublishedVersion:
     """On how many samples the build proved it; the golden ones are some of them."""
     max_batch_size: int
     """0 where the first axis is no batch axis."""
+    streams: bool
+    """A request has any number of answers."""
     joins: bool
     """Whether Triton joins requests into batches."""
     queue_size: int
@@ -78,8 +80,15 @@ def published_versions(
     built = [version for version in served if (folder.version(version) / LOCK).is_file()]
     if not built:
         return []
-    spec = specs.get(folder.name) or (load_spec(folder.path) if folder.has_spec else None)
+    spec = specs.get(folder.name) or _spec(folder, built[-1])
     return [_published(folder, version, config, spec) for version in built]
+
+
+def _spec(folder: ModelFolder, version: int) -> ModelSpec | None:
+    """The model.yaml of the model; for a further method of a class that of the first one."""
+    said = read_lock(folder.version(version) / LOCK).details.get("method_of", folder.name)
+    home = ModelFolder(folder.path.parent / said)
+    return load_spec(home.path) if home.has_spec else None
 
 
 def _published(
@@ -89,10 +98,12 @@ def _published(
     stored = _samples(folder, version)
     replayed = _replayed(folder, version, config, stored)
     samples = replayed.samples
-    outputs = tuple(_outputs(folder, config, samples[0]))
+    outputs = tuple(_outputs(folder, config, _an_answer(samples)))
     bars = Bars(spec.folder, spec.quality) if spec else _bars_of(folder, lock)
-    dtypes = {name: dtype_from_numpy(array.dtype) for name, array in stored[0].outputs.items()}
-    for finding in output_findings(bars.quality, dtypes):
+    answer = _an_answer(stored)
+    dtypes = {name: dtype_from_numpy(array.dtype) for name, array in answer.items()}
+    several = len((lock.spec or {}).get("methods") or ()) > 1  # each has outputs of its own
+    for finding in output_findings(bars.quality, dtypes, complete=not several):
         where = spec.file if spec else folder.version(version) / LOCK
         raise RepositoryError(
             f"{where}: {'.'.join(map(str, finding.key))}: {finding.found}", finding.remedy
@@ -107,6 +118,7 @@ def _published(
         outputs=outputs,
         proven_samples=int(lock.proof.get("samples", len(samples))),
         max_batch_size=config.max_batch_size,
+        streams=config.model_transaction_policy.decoupled,
         joins=config.max_batch_size > 1
         and (config.HasField("dynamic_batching") or bool(replayed.sequences)),
         queue_size=config.dynamic_batching.default_queue_policy.max_queue_size,
@@ -159,11 +171,17 @@ def _bars_of(folder: ModelFolder, lock: Lock) -> Bars:
     return Bars(folder.path, quality)
 
 
-def _outputs(folder: ModelFolder, config: Any, sample: GoldenSample) -> Iterator[TensorSpec]:
+def _an_answer(samples: Sequence[GoldenSample]) -> Arrays:
+    """One that tells the outputs; none of streams that are all empty."""
+    chunks = (chunk for sample in samples for chunk in sample.chunks or ())
+    return samples[0].outputs if samples[0].chunks is None else next(chunks, {})
+
+
+def _outputs(folder: ModelFolder, config: Any, sample: Arrays) -> Iterator[TensorSpec]:
     """The outputs that the source answered; axes that vary get names of their own."""
     declared = {output.name: output for output in config.output}
     batch: Sequence[Dim] = (BATCH,) if config.max_batch_size else ()
-    for name, answer in sample.outputs.items():
+    for name, answer in sample.items():
         if name not in declared:
             raise RepositoryError(
                 f"{folder.config} declares no output {name!r}, which the golden samples hold",

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import Refused
-from nosbuild.prove.callers import Caller
+from nosbuild.prove.callers import Caller, Outputs
 from nosbuild.prove.proof import ServedFinding, Transport, Way
 from nosbuild.prove.published import PublishedVersion
 from nosbuild.prove.wire import Arrays, answer_to, candidates, references, request_of
@@ -21,7 +21,7 @@ from nosclient import ModelNotReady, NosClientError, ServerUnavailable
 if TYPE_CHECKING:
     from nosclient import Client, ModelStatistics
 
-Answer = Arrays | NosClientError
+Answer = Outputs | NosClientError
 """What came back, or why nothing did."""
 Run = tuple[int, ...]
 """Indices of samples that are sent one after the other: a sequence, or one sample alone."""
@@ -120,8 +120,15 @@ class _Judged:
             self.failure = f"golden sample {index}: {answer.message}"
             return
         expected = references(self._published, index)
+        found = answer if isinstance(answer, list) else [answer]
+        if len(found) != len(expected):
+            self.failure = (
+                f"golden sample {index}: {len(found)} chunks came, the source gives {len(expected)}"
+            )
+            return
         try:
-            self._comparison.add(candidates(answer, expected), expected, [index])
+            for one, reference in zip(found, expected, strict=True):
+                self._comparison.add(candidates(one, reference), reference, [index])
         except Refused as refused:
             self.failure = refused.message
 
@@ -207,7 +214,7 @@ def _send(published: PublishedVersion, caller: Caller, run: Run) -> Iterator[tup
 
 
 def _answer(
-    published: PublishedVersion, send: Callable[[Arrays, Arrays], Arrays], index: int
+    published: PublishedVersion, send: Callable[[Arrays, Arrays], Outputs], index: int
 ) -> Answer:
     """The answer, or why there is none; ServerUnavailable is raised."""
     until = time.monotonic() + _QUEUE_SECONDS

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nosbuild.plan.gpus import NoGpu, gpus
-from nosbuild.prove.callers import Caller, ClientCaller
+from nosbuild.prove.callers import Caller, ClientCaller, StreamCaller
 from nosbuild.prove.proof import Transport
 from nosbuild.prove.published import PublishedVersion
 from nosbuild.prove.replay import in_flight
@@ -42,6 +42,8 @@ def _region_bytes(published: PublishedVersion) -> int:
 
 def hindrance(published: PublishedVersion, transport: Transport) -> str:
     """Why a transport cannot be tried here; empty where it can."""
+    if published.streams and transport != "gRPC":
+        return f"{published.name} streams its answers, which travel over gRPC alone"
     if transport != "shared memory":
         return ""
     from nosbuild.prove.shared_memory import FOLDER, free_bytes
@@ -81,4 +83,5 @@ def caller_over(
             size=_region_bytes(published),
         )
     url = server.http_url if transport == "HTTP" else server.grpc_url
-    return ClientCaller(url, published.name, published.version, deadline)
+    kind = StreamCaller if published.streams else ClientCaller
+    return kind(url, published.name, published.version, deadline)

@@ -23,28 +23,34 @@ def request_of(published: PublishedVersion, index: int) -> Arrays:
 
 
 def answer_to(published: PublishedVersion, index: int) -> Arrays:
-    """The outputs that the source gave, as Triton would send them."""
+    """The outputs that the source gave, as Triton would send them; none of a stream, whose
+    answers have sizes of their own.
+    """
     sample = published.samples[index]
     return {name: _sent(published, array) for name, array in sample.outputs.items()}
 
 
-def references(published: PublishedVersion, index: int) -> Arrays:
-    """The outputs that the source gave, as a comparison takes them: a batch of one, or an item."""
+def references(published: PublishedVersion, index: int) -> list[Arrays]:
+    """The outputs that the source gave, as a comparison takes them: a batch of one, or an item;
+    of a stream, every chunk.
+    """
     sample = published.samples[index]
-    return {
-        name: array[None] if published.max_batch_size else array
-        for name, array in sample.outputs.items()
-    }
+    answers = [sample.outputs] if sample.chunks is None else list(sample.chunks)
+    return [
+        {name: array[None] if published.max_batch_size else array for name, array in one.items()}
+        for one in answers
+    ]
 
 
 def candidates(answer: Arrays, expected: Arrays) -> Arrays:
-    """What came back, likewise: text for bytes, and without the axis of a scalar."""
+    """What came back, likewise: text where text is expected, and without the axis of a scalar."""
     found = {}
     for name, reference in expected.items():
         array = answer[name]
         if array.ndim == reference.ndim + 1 and array.shape == (*reference.shape, 1):
             array = array.reshape(reference.shape)
-        found[name] = _text(array) if array.dtype == object else array
+        is_text = array.dtype == object and not any(isinstance(v, bytes) for v in reference.flat)
+        found[name] = _text(array) if is_text else array
     return found
 
 
