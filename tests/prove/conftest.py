@@ -7,6 +7,7 @@ from pathlib import Path
 
 import published_models as published
 import pytest
+import stateful_published as stateful
 
 from nosbuild.prove import prove_served
 
@@ -36,6 +37,9 @@ def repository(tmp_path_factory):
     published.classifier(folder, "versions")
     wrong = {"weights": published.SCORES + 1, "version": 2, "config": both}
     published.classifier(folder, "versions", **wrong)
+    stateful.running_mean(folder)
+    stateful.running_mean(folder, "running_mean_direct", strategy="direct")
+    stateful.running_mean(folder, "states_swapped", swapped=True)
     return folder
 
 

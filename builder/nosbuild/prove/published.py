@@ -96,7 +96,7 @@ def _published(
 ) -> PublishedVersion:
     lock = read_lock(folder.version(version) / LOCK)
     stored = _samples(folder, version)
-    replayed = _replayed(folder, version, config, stored)
+    replayed = _replayed(folder, version, config, stored, lock)
     samples = replayed.samples
     outputs = tuple(_outputs(folder, config, _an_answer(samples)))
     bars = Bars(spec.folder, spec.quality) if spec else _bars_of(folder, lock)
@@ -140,11 +140,12 @@ def _samples(folder: ModelFolder, version: int) -> list[GoldenSample]:
 
 
 def _replayed(
-    folder: ModelFolder, version: int, config: Any, samples: list[GoldenSample]
+    folder: ModelFolder, version: int, config: Any, samples: list[GoldenSample], lock: Lock
 ) -> SequenceSamples:
     if not config.HasField("sequence_batching"):
         return SequenceSamples(tuple(samples), (), 0)
-    found = sequence_samples(config, samples)
+    built = lock.spec.get("state", {}) if lock.spec else None
+    found = sequence_samples(config, samples, built)
     if not found.samples:
         raise RepositoryError(
             f"{folder.version(version) / GOLDEN} holds no sequence that begins with the initial "

@@ -6,13 +6,14 @@ on, whose later answers show that the server kept the very states that the sourc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tritonclient.grpc import model_config_pb2
 
+from nosbuild.errors import RepositoryError
 from nosbuild.tensors import dtype_from_triton
 from nosbuild.verify.golden import Arrays, GoldenSample
 from nosbuild.verify.sequence_samples import sequences_among
@@ -30,12 +31,29 @@ class SequenceSamples:
     """Samples of which nothing tells how their states came about."""
 
 
-def sequence_samples(config: Any, samples: Sequence[GoldenSample]) -> SequenceSamples:
-    """Samples of a model whose config has ``sequence_batching``."""
+def sequence_samples(
+    config: Any, samples: Sequence[GoldenSample], state: Mapping[str, str] | None
+) -> SequenceSamples:
+    """Samples of a model whose config has ``sequence_batching``.
+
+    Args:
+        config: the ModelConfig.
+        samples: with states.
+        state: input -> output, as the model was built; None: as the config says.
+
+    Raises:
+        RepositoryError: the config does not keep a state that the model was built with.
+    """
     section = config.sequence_batching
-    state = {entry.input_name: entry.output_name for entry in section.state}
-    initial = {entry.input_name: _initial(entry) for entry in section.state}
+    if state is None:
+        state = {entry.input_name: entry.output_name for entry in section.state}
     if state:
+        initial = {entry.input_name: _initial(entry) for entry in section.state}
+        if lost := sorted(set(state) - set(initial)):
+            raise RepositoryError(
+                f"the config.pbtxt of {config.name} keeps no state {', '.join(lost)}",
+                "Build the model again.",
+            )
         found = sequences_among(samples, state, initial)
     else:
         found = [[index] for index in range(len(samples))]
