@@ -10,7 +10,14 @@ from nosbuild import hub
 from nosbuild.errors import HostError, SourceError
 from nosbuild.spec import load_spec
 
-NAMES = ["breast_cancer", "efficientnet_lite0", "minilm", "ocr_detect", "ocr_recognize"]
+NAMES = [
+    "breast_cancer",
+    "efficientnet_lite0",
+    "minilm",
+    "ocr_detect",
+    "ocr_recognize",
+    "silero_vad",
+]
 
 
 def test_models_lists_the_gallery_by_name() -> None:
