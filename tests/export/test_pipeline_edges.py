@@ -6,6 +6,7 @@ import pytest
 
 from nosbuild.errors import SpecError
 from nosbuild.export.pipeline import compile_pipeline
+from nosbuild.export.pipeline_graph import Graph, Stage
 from nosbuild.tensors import TensorSpec
 
 
@@ -21,6 +22,7 @@ class Model:
     decoupled: bool = False
     stateful: bool = False
     dims: dict = field(default_factory=dict)
+    graph: Graph | None = None
     variant: str = "onnx-fp32"
     digest: str = "d"
     interface: str = "i"
@@ -140,8 +142,20 @@ def test_optional_inputs_may_be_left_out(compiled):
 
 def test_a_value_named_as_another_output_gets_another_name_inside(compiled):
     m = model("m", {"x": "float32[batch]"}, {"a": "float32[batch]", "b": "float32[batch]"})
-    (stage,) = compiled(one_model("{x: x}", "{a: a, b: b}", "{b: a}"), m).graph.stages
-    assert stage.outputs == {"a": "b", "b": "_b"}
+    text = """
+source:
+  pipeline: [{model: m, in: {x: x}, out: {a: a, b: b}}, {model: m, in: {x: b}, out: {a: c}}]
+outputs: {b: a, c: c}
+"""
+    first, second = compiled(text, m).graph.stages
+    assert first.outputs == {"a": "b", "b": "_b"}
+    assert second.inputs == {"x": "_b"}
+
+
+def test_what_nothing_takes_is_left_out(compiled):
+    m = model("m", {"x": "float32[batch]"}, {"a": "float32[batch]", "b": "float32[batch]"})
+    (stage,) = compiled(one_model("{x: x}", "{a: a, b: b}", "{a: a}"), m).graph.stages
+    assert stage.outputs == {"a": "a"}
 
 
 def test_declared_inputs_name_the_axes(compiled):
@@ -151,6 +165,37 @@ def test_declared_inputs_name_the_axes(compiled):
     more = f"inputs: {{{both}}}\ndims: {{tokens: 4..8..16}}\n"
     pipeline = compiled(text + more, MINILM)
     assert declared(pipeline.inputs)["mask"] == "int64[batch, tokens]"
+
+
+def test_a_pipeline_takes_over_the_steps_that_it_needs_of_another(compiled):
+    x, y = {"x": "float32[batch, 2]"}, {"y": "float32[batch, 2]"}
+    inner = Graph(
+        (
+            Stage("first", {"x": "a"}, {"y": "once"}),
+            Stage("second", {"x": "once"}, {"y": "twice"}),
+            Stage("third", {"x": "once"}, {"y": "other"}),
+        ),
+        decoupled=False,
+        called={},
+    )
+    outputs = {"twice": "float32[batch, 2]", "other": "float32[batch, 2]"}
+    models = [model(name, x, y) for name in ("first", "second", "third")]
+    nested = model("inner", {"a": "float32[batch, 2]"}, outputs, graph=inner)
+    text = """
+source:
+  pipeline:
+    - {model: inner, in: {a: x}, out: {twice: z, other: unused}}
+    - {model: first, in: {x: z}, out: {y: once}}
+outputs: {y: once}
+"""
+    graph = compiled(text, nested, *models).graph
+    assert graph.stages == (
+        Stage("first", {"x": "x"}, {"y": "_0_once"}),
+        Stage("second", {"x": "_0_once"}, {"y": "z"}),
+        Stage("first", {"x": "z"}, {"y": "y"}),
+    )
+    assert graph.models == ("first", "second")
+    assert "inner" in graph.called
 
 
 STREAM = model("stream", {"x": "float32[4]"}, {"y": "float32[4]"}, max_batch_size=0, decoupled=True)
@@ -248,6 +293,13 @@ WRONG = {
         (M,),
         "dims.batch: 1..4..64, but m.batch is 1..8..8",
         "write 1..8..8, or a part of it",
+    ),
+    "a dead end": (
+        "source: {pipeline: [{model: m, in: {x: x}, out: {y: y}}, "
+        "{model: m, in: {x: z}, out: {y: other}}]}\noutputs: {y: y}\n",
+        (M,),
+        "source.pipeline[1]: nothing that m makes here goes into an output of the pipeline",
+        "remove the step",
     ),
     "two streams": (
         "source: {pipeline: [{model: stream, in: {x: a}, out: {y: b}}, "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nosbuild.errors import SpecError
 from nosbuild.export.pipeline_axes import ITSELF, Axes, End
-from nosbuild.export.pipeline_graph import Called, Graph, Stage
+from nosbuild.export.pipeline_graph import Called, Graph, Stage, inlined, needed
 from nosbuild.export.pipeline_tensors import described_tensors
 from nosbuild.spec.problems import Finding, did_you_mean
 from nosbuild.tensors import TensorSpec
@@ -30,6 +30,10 @@ class Callee(Protocol):
     @property
     def name(self) -> str:
         """In the repository."""
+
+    @property
+    def graph(self) -> Graph | None:
+        """Of a pipeline; None for any other model."""
 
     @property
     def variant(self) -> str:
@@ -96,7 +100,7 @@ def compile_pipeline(spec: ModelSpec, models: Mapping[str, Callee]) -> CompiledP
 
     Args:
         spec: a pipeline.
-        models: every model that its steps call, by name.
+        models: every model that its steps call, by name; and those that pipelines among them call.
 
     Raises:
         SpecError: edges that do not fit, each with the line of its step.
@@ -107,6 +111,7 @@ def compile_pipeline(spec: ModelSpec, models: Mapping[str, Callee]) -> CompiledP
         *(finding for place, step in enumerate(steps) for finding in _mapping(place, step, models)),
         *_streams(spec, models),
         *_output_names(spec),
+        *_dead_ends(spec),
     ]
     ends = _ends(spec, models)
     axes = Axes(batched)
@@ -117,11 +122,13 @@ def compile_pipeline(spec: ModelSpec, models: Mapping[str, Callee]) -> CompiledP
     tensors = described_tensors(spec, models, ends, axes)
     _refuse(spec, tensors.findings)
     names, order = _tensor_names(spec), _order(steps)
+    stages = inlined([_stage(steps[place], names) for place in order], _nested(models))
+    called = [*(steps[place].model for place in order), *(stage.model for stage in stages)]
     return CompiledPipeline(
         Graph(
-            tuple(_stage(steps[place], names) for place in order),
+            needed(stages, spec.source.results),
             any(models[step.model].decoupled for step in steps),
-            {name: _called(models[name]) for name in (steps[place].model for place in order)},
+            {name: _called(models[name]) for name in called},
         ),
         tensors.inputs,
         tensors.outputs,
@@ -234,6 +241,20 @@ def _output_names(spec: ModelSpec) -> Iterator[Finding]:
         first.setdefault(value, name)
 
 
+def _dead_ends(spec: ModelSpec) -> Iterator[Finding]:
+    """Steps that make nothing for an output: Triton's answer would not wait for them."""
+    steps = spec.source.steps
+    needed = set(spec.source.results.values())
+    for place in reversed(_order(steps)):
+        step = steps[place]
+        if needed.isdisjoint(step.outputs.values()):
+            found = f"nothing that {step.model} makes here goes into an output of the pipeline"
+            remedy = "remove the step, or give what it makes in outputs"
+            yield Finding(("source", "pipeline", place), found, remedy)
+        else:
+            needed |= set(step.inputs.values())
+
+
 def _order(steps: Sequence[PipelineStep]) -> list[int]:
     maker = {value: place for place, step in enumerate(steps) for value in step.outputs.values()}
     needs = {
@@ -263,6 +284,11 @@ def _stage(step: PipelineStep, names: Mapping[str, str]) -> Stage:
         {tensor: names[value] for tensor, value in step.inputs.items()},
         {tensor: names[value] for tensor, value in step.outputs.items()},
     )
+
+
+def _nested(models: Mapping[str, Callee]) -> dict[str, Graph]:
+    graphs = ((name, model.graph) for name, model in models.items())
+    return {name: graph for name, graph in graphs if graph is not None}
 
 
 def _called(model: Callee) -> Called:

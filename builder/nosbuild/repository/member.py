@@ -11,6 +11,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
+from nosbuild.export.pipeline_graph import Graph
 from nosbuild.plan import RunsOn
 from nosbuild.repository.calls import calls_of, newest_served
 from nosbuild.repository.config import read_config
@@ -69,6 +70,11 @@ class Member:
     def repository(self) -> Path:
         """The repository that it is in."""
         return self.folder.parent.parent
+
+    @property
+    def graph(self) -> Graph | None:
+        """Of a pipeline; None for any other model."""
+        return Graph.read(self.folder) if self.backend == ENSEMBLE else None
 
     @property
     def interface(self) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from nosbuild.errors import SpecError
 from nosbuild.export.pipeline_graph import Graph
-from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import ModelFolder, model_folders
 from nosbuild.repository.member import Member, read_member
 from nosbuild.spec.called_models import called_models, model_of
@@ -63,6 +62,19 @@ def members_beside(names: Iterable[str], repository: Path) -> dict[str, Member]:
     return {name: read_member(ModelFolder(repository / name)) for name in dict.fromkeys(names)}
 
 
+def members_within(members: Iterable[Member]) -> dict[str, Member]:
+    """The models that pipelines among the members call.
+
+    Raises:
+        RepositoryError: one of them is not there, or cannot be read.
+    """
+    found: dict[str, Member] = {}
+    for member in members:
+        if member.graph is not None:
+            found |= members_beside(member.graph.models, member.repository)
+    return found
+
+
 def open_member(member: Member) -> Runner:
     """What runs a member here as Triton would; arrays have the batch axis where it is batched.
 
@@ -71,9 +83,8 @@ def open_member(member: Member) -> Runner:
         Refused: it would run on something else than in Triton.
         RepositoryError: a model that it calls is not there.
     """
-    if member.backend == ENSEMBLE:
-        graph = Graph.read(member.folder)
-        members = members_beside(graph.called, member.repository)
+    if (graph := member.graph) is not None:
+        members = members_beside(graph.models, member.repository)
         runners = {name: open_member(one) for name, one in members.items()}
         return composed(graph, runners, members, member.inputs, member.outputs)
     if member.calls:  # a Python class

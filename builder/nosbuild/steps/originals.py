@@ -117,13 +117,12 @@ def _original(member: Member, beside: Path) -> Runs:
         called = members_beside(member.calls, member.repository)
         calls = MemberCalls(called, partial(_original, beside=beside)) if called else None
         return PythonClass(member.folder, calls)
+    if (graph := member.graph) is not None:  # a class calls it; a pipeline takes its steps over
+        members = members_beside(graph.models, member.repository)
+        return open_originals(graph, members, member.inputs, member.outputs, beside)
     spec = original_spec(member, beside)
     if spec is None:
         return open_member(member)
-    if spec.source.kind == "pipeline":
-        graph = Graph.read(member.folder)
-        members = members_beside(graph.called, member.repository)
-        return open_originals(graph, members, member.inputs, member.outputs, beside)
     source, _ = load_source(spec)
     _forget_modules(spec.folder)
     return source

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nosbuild.export.pipeline_graph import Graph
 from nosbuild.steps.functions import complete
-from nosbuild.steps.members import composed, members_beside, members_of, open_member
+from nosbuild.steps.members import composed, members_beside, members_of, members_within, open_member
 from nosbuild.steps.originals import open_originals
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def pipeline_compile(spec: ModelSpec, out: Path, repository: str) -> dict[str, A
     """``out/pipeline.json``; the tensors, as the models at its ends tell them."""
     from nosbuild.export.pipeline import compile_pipeline
 
-    compiled = compile_pipeline(spec, members_of(spec, Path(repository)))
+    members = members_of(spec, Path(repository))
+    compiled = compile_pipeline(spec, {**members_within(members.values()), **members})
     compiled.graph.write(out)
     return compiled.as_data()
 
@@ -32,7 +33,7 @@ def pipeline_references(
     known, graph = complete(spec, tensors), Graph.read(Path(artifact))
     source = open_originals(
         graph,
-        members_beside(graph.called, Path(repository)),
+        members_beside(graph.models, Path(repository)),
         known.input_tensors or (),
         known.output_tensors or (),
         spec.folder.parent,
@@ -57,7 +58,7 @@ def pipeline_prove(
     from nosbuild.verify.references import read_references
 
     known, graph = complete(spec, tensors), Graph.read(Path(artifact))
-    members = members_beside(graph.called, Path(repository))
+    members = members_beside(graph.models, Path(repository))
     runners = {name: open_member(member) for name, member in members.items()}
     runner = composed(
         graph, runners, members, known.input_tensors or (), known.output_tensors or ()

@@ -14,7 +14,7 @@ from nosbuild.report.build_report import BuildReport, VariantReport, Verdict
 from nosbuild.report.headline import quality_kept
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.functions import tensors_from
-from nosbuild.steps.members import Member, members_of
+from nosbuild.steps.members import Member, members_of, members_within
 from nosbuild.steps.originals import source_digests
 from nosbuild.steps.publishing import publish_variant
 from nosbuild.steps.reporting import host_section
@@ -49,7 +49,8 @@ class PipelineWalk:
         """
         steps, spec = self.steps, self.spec
         repository = repository.absolute()
-        members = members_of(spec, repository)
+        direct = members_of(spec, repository)
+        members = {**members_within(direct.values()), **direct}
         compiled = steps.run(
             "pipeline-compile",
             {"the models": {name: _called(member) for name, member in members.items()}},
@@ -58,8 +59,9 @@ class PipelineWalk:
         )
         tensors, graph = compiled.result, Graph.read(compiled.folder)
         complete = spec.with_tensors(*tensors_from(tensors), tensors["default_dims"])
-        originals = source_digests(members, spec.folder.parent)
-        references = self._references(repository, members, compiled, originals)
+        running = {name: members[name] for name in graph.models}
+        originals = source_digests(running, spec.folder.parent)
+        references = self._references(repository, running, compiled, originals)
         proof = self._prove(repository, compiled, references)
         variant = verified(
             runs_on=ENSEMBLE.runs_on,
@@ -89,8 +91,8 @@ class PipelineWalk:
             variant,
             self._report(
                 complete,
-                [members[name] for name in graph.called],
-                [name for name in members if name not in originals],
+                list(running.values()),
+                _notes(graph, complete, [name for name in running if name not in originals]),
                 references,
                 proof,
             ),
@@ -157,16 +159,10 @@ class PipelineWalk:
         self,
         complete: ModelSpec,
         members: list[Member],
-        without_original: list[str],
+        notes: list[str],
         references: Entry,
         proof: Proof,
     ) -> BuildReport:
-        reason = "the one way to serve a pipeline"
-        if without_original:
-            reason += (
-                f"; no model.yaml is there for {', '.join(without_original)}: what is published of "
-                "it counts as its original"
-            )
         shown = [f"{one.name} v{one.version} ({one.variant})" for one in members]
         row = VariantReport(
             name=ENSEMBLE.name,
@@ -175,7 +171,7 @@ class PipelineWalk:
             how=f"calls {', '.join(shown)}",
             proof=proof,
             verdict="published",
-            reason=reason,
+            reason="; ".join(["the one way to serve a pipeline", *notes]),
         )
         return BuildReport(
             model=complete.name,
@@ -190,6 +186,24 @@ class PipelineWalk:
             variants=(row,),
             **host_section(self.steps.host),
         )
+
+
+def _notes(graph: Graph, complete: ModelSpec, without_original: list[str]) -> list[str]:
+    """What a user of the pipeline should know."""
+    notes = []
+    if without_original:
+        notes.append(
+            f"no model.yaml is there for {', '.join(without_original)}: what is published of it "
+            "counts as its original"
+        )
+    taken = {tensor for stage in graph.stages for tensor in stage.inputs.values()}
+    passed_on = [t.name for t in complete.output_tensors or () if t.name in taken]
+    if passed_on and len(complete.output_tensors or ()) > 1:
+        notes.append(
+            f"ask for all of its outputs: {', '.join(passed_on)} goes on to another model, and "
+            "Triton refuses a request for it alone (triton-inference-server/server#7482)"
+        )
+    return notes
 
 
 def _listed(members: list[Member]) -> str:
