@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +154,14 @@ class TestServed:
         (proof,) = prove_served(service.repository, server=service)
         assert proof.passed, proof.refusal()
         assert (proof.samples, len(proof.ways)) == (32, 6)
+
+    def test_from_the_command_line_it_is_a_sequence_of_one_request(self, service):
+        command = [Path(sys.executable).with_name("nosbuild"), "run", "silero_vad", "--random"]
+        url = f"grpc://{service.grpc_url}"
+        ran = subprocess.run([*command, "--json", "--url", url], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        (((probability,),),) = json.loads(ran.stdout).values()
+        assert 0 <= probability <= 1
 
     def test_audio_outside_of_a_sequence_is_refused(self, service):
         with Client(service.grpc_url) as client, pytest.raises(InvalidInput, match="in a sequence"):

@@ -40,7 +40,10 @@ def run(
             repository = Path(record.repository) if record else None
             inputs = random_inputs_for(info, repository, batch)
         started = time.perf_counter()
-        outputs = client.run(name, inputs)
+        if info.sequence_batching:  # a sequence of this request alone
+            outputs = client.sequence(name).run(inputs, last=True)
+        else:
+            outputs = client.run(name, inputs)
         seconds = time.perf_counter() - started
     if as_json:
         from nosbuild.cli.printing import print_json
