@@ -43,6 +43,9 @@ def encode(signature: Signature, inputs: Mapping[str, Any]) -> list[Tensor]:
         info = known[name]
         try:
             array = _array(info, value)
+            if signature.max_batch_size > 0 and array.ndim == 1 and info.shape == (-1, 1):
+                # Triton has no tensors without axes: one word an item stands as [batch, 1].
+                array = array[:, np.newaxis]
             _check_shape(info, array.shape, signature.max_batch_size > 0)
         except _Unfit as unfit:
             raise _refused(signature, f"input {name!r} {unfit}") from None

@@ -132,6 +132,17 @@ def test_a_bare_value_is_the_one_element():
         encoded("FP32", (3,), 3)
 
 
+def test_one_value_an_item_needs_no_axis_of_its_own():
+    batched = signature(TensorInfo("x", "BYTES", (-1, 1)), max_batch_size=8)
+    [tensor] = encode(batched, {"x": ["a", "b", "c"]})
+    assert tensor.array.tolist() == [[b"a"], [b"b"], [b"c"]]
+    [tensor] = encode(batched, {"x": np.array([["a"], ["b"]])})
+    assert tensor.array.shape == (2, 1)
+    three = signature(TensorInfo("x", "FP32", (-1, 3)), max_batch_size=8)
+    with pytest.raises(InvalidInput, match="add the batch axis"):
+        encode(three, {"x": [1.0, 2.0, 3.0]})
+
+
 def test_a_view_is_sent_as_it_reads():
     view = np.arange(6, dtype=np.float32).reshape(2, 3).T
     assert encoded("FP32", (3, 2), view).tolist() == [[0, 3], [1, 4], [2, 5]]
