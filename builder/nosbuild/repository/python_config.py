@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 PYTHON = "python"
 """Triton's name of the backend."""
 _ENVIRONMENT = "EXECUTION_ENV_PATH"
+STREAM_LEGS = "stream_legs"
+"""Tells nosclient that a long stream goes in legs (nosclient's _stream_session.py)."""
 
 
 def set_python(config: Any, details: Mapping[str, Any], spec: ModelSpec) -> None:
@@ -29,6 +31,7 @@ def set_python(config: Any, details: Mapping[str, Any], spec: ModelSpec) -> None
             row.allow_ragged_batch = True
     if details.get("streams"):
         config.model_transaction_policy.decoupled = True
+        config.parameters[STREAM_LEGS].string_value = "1"
     if environment := details.get("environment"):
         # Triton writes the model's folder there: the repository may move.
         path = f"$$TRITON_MODEL_DIRECTORY/{ENVIRONMENTS}/{environment['key']}"
