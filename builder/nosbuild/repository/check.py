@@ -23,6 +23,8 @@ from nosbuild.repository.layout import (
 )
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
 from nosbuild.repository.proven import differences, engine_refusal
+from nosbuild.repository.python_check import python_changes
+from nosbuild.repository.python_config import PYTHON
 from nosbuild.repository.served import (
     alike_versions,
     built_versions,
@@ -244,6 +246,10 @@ class _Check:
                 yield self._warning(path, exc.message, exc.remedy)
             return
         yield from self._settings(config, lock)
+        if lock.backend == PYTHON:
+            for change in python_changes(self.folder, lock, self.models):
+                tell = self._error if change.serious else self._warning
+                yield tell(self.folder.config, change.message, change.remedy or self._rebuild)
         yield from self._spec(lock, built, served)
 
     def _settings(self, config: Any, lock: Lock) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,17 +35,7 @@ def ensemble_changes(folder: ModelFolder, config: Any, models: set[str]) -> Iter
         config: its ModelConfig.
         models: names of those in the repository, built or not.
     """
-    for name in calls_of(config, None):
-        called = ModelFolder(folder.path.parent / name)
-        if name not in models:
-            yield Change(
-                f"the ensemble calls {name!r}, which is not in the repository",
-                True,
-                f"Add it, or one of {', '.join(sorted(models))}.",
-            )
-        elif not called.is_built:
-            found = f"the ensemble calls {name!r}, which is not built"
-            yield Change(found, True, f"nosbuild build {called.path}")
+    yield from missing_calls(folder, "the ensemble", calls_of(config, None), models)
     version = folder.version(newest_served(folder, config))
     if not (version / PIPELINE_FILE).is_file():
         return  # made by hand, or said already
@@ -54,10 +44,40 @@ def ensemble_changes(folder: ModelFolder, config: Any, models: set[str]) -> Iter
     if proven.ensemble_scheduling != config.ensemble_scheduling:
         yield Change(f"its steps are not those of version {version.name}, which were proven", True)
     for name, proven_with in Graph.read(version).called.items():
-        yield from _changes(ModelFolder(folder.path.parent / name), proven_with)
+        yield from called_changes(ModelFolder(folder.path.parent / name), proven_with)
 
 
-def _changes(folder: ModelFolder, called: Called) -> Iterator[Change]:
+def missing_calls(
+    folder: ModelFolder, caller: str, names: Iterable[str], models: set[str]
+) -> Iterator[Change]:
+    """Models that are called, and not there or not built.
+
+    Args:
+        folder: of the caller.
+        caller: in words: ``the ensemble``.
+        names: of what it calls.
+        models: names of those in the repository, built or not.
+    """
+    for name in names:
+        called = ModelFolder(folder.path.parent / name)
+        if name not in models:
+            yield Change(
+                f"{caller} calls {name!r}, which is not in the repository",
+                True,
+                f"Add it, or one of {', '.join(sorted(models))}.",
+            )
+        elif not called.is_built:
+            found = f"{caller} calls {name!r}, which is not built"
+            yield Change(found, True, f"nosbuild build {called.path}")
+
+
+def called_changes(folder: ModelFolder, called: Called) -> Iterator[Change]:
+    """What is not as it was of a model that another one was proven with.
+
+    Args:
+        folder: of the model that is called; one that is not built is said by ``missing_calls``.
+        called: as it was.
+    """
     if not folder.is_built:
         return  # said already
     try:

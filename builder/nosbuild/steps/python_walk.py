@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import Environment, model_environment, resolve
 from nosbuild.environments.packing import check_container, pack
 from nosbuild.errors import HostError, InputError, Refused
+from nosbuild.export.pipeline_graph import Called
 from nosbuild.plan import BuildPlan, RunsOn
 from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
@@ -20,7 +21,7 @@ from nosbuild.repository.layout import ENVIRONMENTS, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.served import built_versions
 from nosbuild.steps.cached import CachedSteps
-from nosbuild.steps.members import members_of
+from nosbuild.steps.members import Member, members_of
 from nosbuild.steps.publishing import publish_variant
 from nosbuild.steps.python_functions import method_spec, other_inputs
 from nosbuild.steps.reporting import report_of
@@ -218,7 +219,7 @@ class PythonWalk:
         variant = verified(
             runs_on=runs_on,
             artifact=artifact,
-            details=self._details(packaged, method, tensors, locked),
+            details=self._details(packaged, method, tensors, locked, members),
             golden=references.folder / "golden",
             inputs=complete.input_tensors or (),
             outputs=complete.output_tensors or (),
@@ -243,14 +244,22 @@ class PythonWalk:
             )
 
     def _details(
-        self, packaged: Entry, method: str, tensors: dict[str, Any], locked: LockedEnvironment
+        self,
+        packaged: Entry,
+        method: str,
+        tensors: dict[str, Any],
+        locked: LockedEnvironment,
+        members: dict[str, Member],
     ) -> dict[str, Any]:
         """For the lock: what serving needs to know."""
         details: dict[str, Any] = {"class": packaged.result["class"], "method": method}
         if method != self.spec.methods[0]:
             details["method_of"] = self.spec.name
-        if self.spec.models:
-            details["calls"] = list(self.spec.models)
+        if members:
+            details["calls"] = {
+                name: asdict(Called(member.variant, member.digest, member.interface))
+                for name, member in members.items()
+            }
         if tensors["streams"]:
             details["streams"] = True
         if self._has_own_environment:

@@ -23,14 +23,21 @@ here: a call of another model, to be answered by ``{"outputs": {output: array}}`
 """
 
 import asyncio
+import ctypes
 import os
+import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
+"""linux/prctl.h"""
+
 
 def main():
+    if sys.platform == "linux":  # endless loops in the user's code end with the build, too
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     folder = Path(sys.argv[1]).resolve()
     # Standard output belongs to the messages: whatever prints, C libraries too, must not touch it.
     incoming = os.fdopen(os.dup(0), "rb")
