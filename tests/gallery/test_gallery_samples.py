@@ -19,8 +19,18 @@ AT_LEAST = {
     "efficientnet_lite0": 60,
     "minilm": 200,
     "ocr_detect": 10,
+    "ocr_direction": 30,
     "ocr_recognize": 40,
 }
+"""Models of tensors, and how many samples they bring."""
+OF_VALUES = {
+    "image_classifier": 12,
+    "minilm_tokenizer": 15,
+    "ocr": 6,
+    "smollm2": 4,
+    "text_embedding": 15,
+}
+"""Classes and pipelines, which take texts and files."""
 
 
 def samples(task: Task, model: str) -> list[dict[str, np.ndarray]]:
@@ -30,18 +40,18 @@ def samples(task: Task, model: str) -> list[dict[str, np.ndarray]]:
 
 def test_module_names_are_unique_across_models() -> None:
     # One process may import the task code of several models (the demo does).
-    files = [file for model in AT_LEAST for file in hub.find(model).folder.glob("*.py")]
+    files = [file for model in hub.models() for file in model.folder.glob("*.py")]
     names = Counter(file.stem for file in files if file.stem != "samples")
-    assert len(names) >= len(AT_LEAST)
+    assert len(names) >= 10
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("model", AT_LEAST)
+@pytest.mark.parametrize("model", [*AT_LEAST, "smollm2_decoder"])
 def test_samples_fit_the_spec(task: Task, model: str) -> None:
     spec = load_spec(hub.find(model).folder)
     assert spec.input_tensors is not None
     items = samples(task, model)
-    assert len(items) >= AT_LEAST[model]
+    assert len(items) >= AT_LEAST.get(model, 30)
     for item in items:
         sizes: dict[str, int] = {}
         assert list(item) == [tensor.name for tensor in spec.input_tensors]
@@ -79,3 +89,10 @@ def test_pixels_are_normalised(task: Task, model: str) -> None:
         (pixels,) = item.values()
         assert np.abs(pixels).max() <= 1.0
         assert pixels.std() > 0.05, "a blank picture proves nothing"
+
+
+@pytest.mark.parametrize("model", OF_VALUES)
+def test_texts_and_files_differ_and_are_the_same_every_time(task: Task, model: str) -> None:
+    items = [repr(item) for item in samples(task, model)]
+    assert len(set(items)) == len(items) >= OF_VALUES[model]
+    assert items == [repr(item) for item in samples(task, model)]

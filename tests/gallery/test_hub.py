@@ -14,16 +14,26 @@ NAMES = [
     "breast_cancer",
     "efficientnet_lite0",
     "minilm",
+    "minilm_tokenizer",
     "ocr_detect",
+    "ocr_direction",
     "ocr_recognize",
     "silero_vad",
+    "smollm2_decoder",
 ]
+CALLING = {
+    "image_classifier": ["efficientnet_lite0"],
+    "ocr": ["ocr_detect", "ocr_direction", "ocr_recognize"],
+    "smollm2": ["smollm2_decoder"],
+    "text_embedding": ["minilm", "minilm_tokenizer"],
+}
+"""Models that come with those that they call."""
 
 
 def test_models_lists_the_gallery_by_name() -> None:
     listed = hub.models()
     assert [model.name for model in listed] == sorted(model.name for model in listed)
-    assert {model.name for model in listed} >= set(NAMES)
+    assert {model.name for model in listed} >= {*NAMES, *CALLING}
     assert all(model.description and (model.folder / "model.yaml").is_file() for model in listed)
 
 
@@ -54,15 +64,18 @@ def test_a_path_is_no_name(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *CALLING])
 def test_a_copy_holds_the_model_and_nothing_built(name: str, tmp_path: Path) -> None:
     repository = tmp_path / "new" / "repository"
     folder = hub.copy_to(name, repository)
     assert folder == repository / name
-    assert list(repository.iterdir()) == [folder]
+    assert sorted(entry.name for entry in repository.iterdir()) == sorted(
+        [name, *CALLING.get(name, [])]
+    )
     files = {file.name for file in folder.iterdir()}
     source = hub.find(name).folder
-    assert files == {"model.yaml", *(file.name for file in source.glob("*.py"))}
+    own = [file.name for pattern in ("*.py", "*.txt") for file in source.glob(pattern)]
+    assert files == {"model.yaml", *own}
     assert all((folder / file).read_bytes() == (source / file).read_bytes() for file in files)
     assert load_spec(folder).name == name
 

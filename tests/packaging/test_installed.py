@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
-GALLERY = ["breast_cancer", "efficientnet_lite0", "minilm", "ocr_detect", "ocr_recognize"]
+GALLERY = [
+    "breast_cancer",
+    "efficientnet_lite0",
+    "image_classifier",
+    "minilm",
+    "minilm_tokenizer",
+    "ocr",
+    "ocr_detect",
+    "ocr_direction",
+    "ocr_recognize",
+    "silero_vad",
+    "smollm2",
+    "smollm2_decoder",
+    "text_embedding",
+]
 
 
 def test_client_alone_brings_no_ml_library(client_venv, tmp_path):

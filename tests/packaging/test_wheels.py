@@ -8,7 +8,21 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 GALLERY = "nosbuild/hub/gallery/"
-MODELS = {"breast_cancer", "efficientnet_lite0", "minilm", "ocr_detect", "ocr_recognize"}
+MODELS = {
+    "breast_cancer",
+    "efficientnet_lite0",
+    "image_classifier",
+    "minilm",
+    "minilm_tokenizer",
+    "ocr",
+    "ocr_detect",
+    "ocr_direction",
+    "ocr_recognize",
+    "silero_vad",
+    "smollm2",
+    "smollm2_decoder",
+    "text_embedding",
+}
 
 
 def sources(folder: Path, root: Path) -> set[str]:
@@ -37,7 +51,7 @@ def test_nosbuild_holds_the_gallery_and_nothing_built(wheels, project):
     names = {name for name in wheels["nosbuild"].names if name.startswith(GALLERY)}
     expected = {
         f"{GALLERY}{path.parent.name}/{path.name}"
-        for pattern in ("*/model.yaml", "*/*.py")
+        for pattern in ("*/model.yaml", "*/*.py", "*/*.txt")
         for path in (project / "model_repository").glob(pattern)
     }
     assert {name.split("/")[3] for name in expected if name.endswith("model.yaml")} == MODELS
