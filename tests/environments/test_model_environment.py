@@ -129,6 +129,16 @@ def test_a_version_that_is_gone_from_the_index_is_told_in_pips_words(cache, six)
         make(tampered(six, version="1.16.99"))
 
 
+def test_settings_of_pip_that_would_send_packages_elsewhere(cache, six, tmp_path, monkeypatch):
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\nrequire-virtualenv = true\n[install]\nuser = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    locked = resolve(["six==1.16.0"], on_progress=print)
+    assert locked.version("six") == "1.16.0"
+    environment, _ = make(six)
+    assert (environment.site_packages / "six.py").is_file()
+
+
 def test_locks_that_cannot_be_made_here(cache, six, six_and_numpy, monkeypatch):
     with pytest.raises(HostError, match="locked for linux-riscv64"):
         make(dataclasses.replace(six, platform="linux-riscv64"))

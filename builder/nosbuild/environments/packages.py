@@ -22,14 +22,14 @@ _UNSET = (
     "PIP_PYTHON",
     "PIP_REPORT",
     "PIP_REQUIRE_HASHES",
-    "PIP_REQUIRE_VIRTUALENV",
     "PIP_REQUIREMENT",
     "PIP_ROOT",
     "PIP_TARGET",
-    "PIP_USER",
     "PYTHONHOME",
     "PYTHONPATH",
 )
+# The same that may stand in pip's files, which variables outdo.
+_SET = {"PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0", "PYTHONUNBUFFERED": "1"}
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -135,7 +135,7 @@ def _run(command: list[str], on_line: Callable[[str], None] | None) -> tuple[int
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**variables, "PYTHONUNBUFFERED": "1"},
+            env={**variables, **_SET},
             preexec_fn=_end_with_parent,
         )
     except OSError as error:
