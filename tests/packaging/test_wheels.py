@@ -45,6 +45,7 @@ def test_nosbuild_holds_the_whole_package(wheels, project):
     assert "nosbuild/py.typed" in own
     assert "nosbuild/inside_triton/backends/onnxruntime/model.py" in own
     assert "nosbuild/inside_triton/server_python/sitecustomize.py" in own
+    assert "nosbuild/inside_triton/model_environments/activate" in own
 
 
 def test_nosbuild_holds_the_gallery_and_nothing_built(wheels, project):
