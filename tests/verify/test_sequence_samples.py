@@ -151,6 +151,23 @@ def test_a_state_that_cannot_begin_at_one_is_refused(growing):
         load_source(growing(GROWS.replace("n: 1..", "n: 2..")))
 
 
+def test_states_that_triton_would_swap_are_refused(torch_model):
+    """Cache sorts before cache_len, but cache_len_next before cache_next."""
+    body = "def forward(self, x, cache, cache_len):\n    return x, cache, cache_len"
+    names = ("x", "cache", "cache_len")
+    inputs = dict.fromkeys(names, "float32[batch, 2]")
+
+    def spec(pattern, name):
+        states = {state: pattern.format(state) for state in names[1:]}
+        outputs = dict.fromkeys(("y", *states.values()), "float32[batch, 2]")
+        return torch_model(body, str(inputs), str(outputs), f"state: {states}", name=name)
+
+    with pytest.raises(SpecError) as caught:
+        load_source(spec("{}_next", "swapped"))
+    assert "would give it 'cache_len_next'" in str(caught.value)
+    load_source(spec("next_{}", "good"))
+
+
 def test_a_state_of_one_number_an_item_is_refused(torch_model):
     body = "def forward(self, x, s):\n    return x + s, x * s"
     inputs = "{x: 'float32[batch]', s: 'float32[batch]'}"

@@ -25,9 +25,11 @@ def check_states(spec: ModelSpec) -> None:
     """Look whether Triton can keep the states, whose names and dtypes the spec has checked.
 
     Raises:
-        SpecError: one has no axis beside the batch, or an axis that cannot begin at 1.
+        SpecError: one has no axis beside the batch, or an axis that cannot begin at 1; or inputs
+            and outputs do not sort alike.
     """
     inputs = spec.inputs or {}
+    _check_order(spec)
     for name in spec.state:
         tensor = inputs[name]
         if spec.is_batched and not tensor.item_shape:
@@ -43,6 +45,21 @@ def check_states(spec: ModelSpec) -> None:
                     f"{span} does not start at 1, where Triton begins a state that varies",
                     f"write 1..{span.typical}..{span.max}",
                 )
+
+
+def _check_order(spec: ModelSpec) -> None:
+    """Triton's core pairs the n-th input with the n-th output, each by alphabet, whatever the
+    config says (``SequenceStates::OutputState`` in its sequence_state.cc, as of 2026).
+    """
+    pairs = zip(sorted(spec.state), sorted(spec.state.values()), strict=True)
+    for name, paired in pairs:
+        if spec.state[name] != paired:
+            raise spec.error(
+                ("state", name),
+                f"Triton's C++ backends would give it {paired!r}: they pair the inputs and the "
+                "outputs of all states in the order of the alphabet",
+                "name the outputs so that they sort as the inputs do: next_<input> always does",
+            )
 
 
 def _zeros(tensor: TensorSpec) -> np.ndarray:
