@@ -162,7 +162,8 @@ def _scalars(config: Any, version: Path) -> frozenset[str]:
     if config.max_batch_size or not shown:
         return frozenset()  # a batched one has a reshape
     samples = read_golden(version / GOLDEN)
-    arrays = {**samples[0].inputs, **samples[0].outputs} if samples else {}
+    chunks = (chunk for sample in samples for chunk in sample.chunks or ())
+    arrays = {**samples[0].inputs, **samples[0].outputs, **next(chunks, {})} if samples else {}
     return frozenset(name for name in shown & set(arrays) if arrays[name].ndim == 0)
 
 

@@ -105,14 +105,17 @@ def _check_drawable(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> None:
 
 def _random_items(spec: ModelSpec, inputs: Sequence[TensorSpec]) -> Iterator[Item]:
     batched = is_batched(inputs)
+    # One item says little of a class: a word may be the empty one.
+    repeats = RANDOM_ITEMS if spec.source.kind == "python" and not batched else 1
     for seed, sizes in enumerate(sizes_to_check(spec, inputs)):
         count = RANDOM_ITEMS if batched else 1
-        drawn = random_inputs(inputs, {**sizes, BATCH: count}, seed=seed)
-        if not batched:
-            yield drawn
-            continue
-        for row in range(count):
-            yield {name: array[row, ...] for name, array in drawn.items()}
+        for repeat in range(repeats):
+            drawn = random_inputs(inputs, {**sizes, BATCH: count}, seed=seed * repeats + repeat)
+            if not batched:
+                yield drawn
+                continue
+            for row in range(count):
+                yield {name: array[row, ...] for name, array in drawn.items()}
 
 
 def batches(items: Sequence[Item], size: int, *, every_shape: bool) -> Iterator[Batch]:
