@@ -139,6 +139,14 @@ def test_settings_of_pip_that_would_send_packages_elsewhere(cache, six, tmp_path
     assert (environment.site_packages / "six.py").is_file()
 
 
+def test_a_full_disk_is_told_as_such_and_leaves_nothing(six_and_numpy, small_disk, monkeypatch):
+    monkeypatch.setenv("NOSBUILD_CACHE", str(small_disk))
+    with pytest.raises(HostError, match="No space left on device") as caught:
+        make(six_and_numpy)
+    assert "Free some space" in caught.value.remedy
+    assert [each.suffix for each in (small_disk / "environments").iterdir()] == [".lock"]
+
+
 def test_locks_that_cannot_be_made_here(cache, six, six_and_numpy, monkeypatch):
     with pytest.raises(HostError, match="locked for linux-riscv64"):
         make(dataclasses.replace(six, platform="linux-riscv64"))

@@ -23,6 +23,7 @@ from nosbuild.environments.pip_reasons import pip_reason
 from nosbuild.environments.resolving import WHY_NUMPY_1, resolve
 from nosbuild.errors import HostError, InputError
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
+from nosbuild.store.host_errors import FULL
 
 __all__ = ["Environment", "LockedEnvironment", "environment_folder", "model_environment", "resolve"]
 
@@ -180,6 +181,8 @@ def _install(
         if reason.kind == "build":
             remedy = "Ask for versions with a wheel for this Python, or install what it lacks."
             raise HostError(message, remedy) from failed
+        if reason.kind == "disk":
+            raise HostError(message, FULL) from failed
         raise HostError(
             message, "Check the network and pip's index (pip config list), then try again."
         ) from failed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["requirement", "conflict", "build", "network", "other"]
+Kind = Literal["requirement", "conflict", "build", "network", "disk", "other"]
 
 _LAST_LINES = 8
 _NETWORK = re.compile(
@@ -15,6 +15,7 @@ _NETWORK = re.compile(
     r"Connection(?: was)? (?:refused|reset|aborted|broken)|Temporary failure in name resolution|"
     r"Could not resolve host|CERTIFICATE_VERIFY_FAILED"
 )
+_DISK = re.compile(r"No space left on device|Disk quota exceeded")
 _REQUIREMENT = re.compile(
     r"ERROR: (?:No matching distribution found|Could not find a version|Invalid requirement|"
     r"Package .* requires a different Python|HTTP error 404|.*is not a supported wheel|"
@@ -36,7 +37,7 @@ class PipReason:
     kind: Kind
     """``requirement``: no such package or version, or not for this Python. ``conflict``: the
     requirements exclude each other. ``build``: a source package that does not build here.
-    ``network``: the index was not reached."""
+    ``network``: the index was not reached. ``disk``: it is full."""
     lines: tuple[str, ...]
     """pip's own words."""
 
@@ -44,6 +45,8 @@ class PipReason:
 def pip_reason(lines: Sequence[str]) -> PipReason:
     """Find the reason in everything that pip wrote."""
     text = "\n".join(lines)
+    if _DISK.search(text):
+        return PipReason("disk", tuple(line.strip() for line in lines if _DISK.search(line))[-1:])
     if _NETWORK.search(text) and "from versions: none" in text:
         tried = [line for line in lines if _NETWORK.search(line)]
         return PipReason("network", (*_errors(lines), tried[-1].strip()))

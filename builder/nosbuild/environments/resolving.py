@@ -23,7 +23,7 @@ from nosbuild.environments.pip_reasons import PipReason, pip_reason
 from nosbuild.errors import HostError, InputError
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.hashing import sha256_of_value
-from nosbuild.store.host_errors import cache_errors
+from nosbuild.store.host_errors import FULL, cache_errors
 
 NUMPY = "numpy<2"
 """Required of every environment: Triton hands tensors over as numpy arrays."""
@@ -190,6 +190,8 @@ def _failure(
             message,
             "Ask for a version with a wheel for this Python, or install what its build lacks.",
         )
+    if reason.kind == "disk":
+        return HostError(message, FULL)
     if reason.kind == "network":
         return HostError(
             message, "Check the network and pip's index (pip config list), then build again."

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from nosbuild.errors import HostError
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 
-_FULL = "Free some space, then run the command again."
+FULL = "Free some space, then run the command again."
+"""What helps where a disk is full."""
 _REASONS: dict[int | None, str] = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your disk quota is used up",
@@ -32,7 +33,7 @@ def host_errors(found: str, remedy: str) -> Iterator[None]:
     except OSError as exc:
         reason = host_reason(exc) or str(exc)
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise HostError(f"{found}: {reason}", _FULL if full else remedy) from exc
+        raise HostError(f"{found}: {reason}", FULL if full else remedy) from exc
 
 
 def cache_errors() -> AbstractContextManager[None]:
