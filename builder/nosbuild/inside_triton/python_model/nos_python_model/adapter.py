@@ -9,6 +9,7 @@ import asyncio
 
 from nos_python_model.failures import Failure
 from nos_python_model.loading import load_class
+from nos_python_model.plain import is_plain
 from nos_python_model.problems import shown
 from nos_python_model.signature import Signature
 
@@ -45,17 +46,29 @@ class Adapter:
         self._by_item = binding["takes"] == "item"
         self._is_async = binding["is_async"]
 
+        # How one request is answered, and how several that are alike are: both may raise.
+        self._one = self._items_answer if self._by_item else self._batch_answer
+        self._together = self._joined_answers
+        if is_plain(binding):
+            plain = self._signature.plain(self.method)
+            self._one, self._together = plain.alone, plain.together
+
     def run(self, requests):
         """One answer for each request, in the same order; never raises."""
         if self._is_async:
             return self.complete(self._run_async(requests))
-        if len(requests) == 1 or self._by_item or not self._batched:
+        if len(requests) == 1:
+            try:
+                return [self._one(requests[0])]
+            except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
+                return [Failure(error)]
+        if self._by_item or not self._batched:
             return [self._answer(request) for request in requests]
+        if self._signature.are_alike(requests):
+            return self._group_answers(requests)
         answers = [None] * len(requests)
         for positions in self._signature.groups(requests):
-            members = [requests[position] for position in positions]
-            found = self._joined_answers(members) if len(members) > 1 else None
-            found = found or [self._answer(member) for member in members]
+            found = self._group_answers([requests[position] for position in positions])
             for position, answer in zip(positions, found):  # noqa: B905 - one each
                 answers[position] = answer
         return answers
@@ -135,29 +148,36 @@ class Adapter:
 
     def _answer(self, request):
         try:
-            if self._by_item:
-                return self._items_answer(request)
-            arguments, rows = self._signature.batch(request)
-            return self._signature.batch_answer(self.method(**arguments), rows)
+            return self._one(request)
         except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
             return Failure(error)
+
+    def _group_answers(self, requests):
+        """Answers to requests that are alike; from one call, unless that fails."""
+        if len(requests) > 1:
+            try:
+                return self._together(requests)
+            except BaseException as error:  # noqa: BLE001 - alone, each gets its own
+                self._not_together(requests, error)
+        return [self._answer(request) for request in requests]
+
+    def _not_together(self, requests, error):
+        self._warn(f"{len(requests)} requests together: {shown(error)}; now one by one")
+
+    def _batch_answer(self, request):
+        arguments, rows = self._signature.batch(request)
+        return self._signature.batch_answer(self.method(**arguments), rows)
 
     def _items_answer(self, request):
         if not self._batched:
             return self.item_outputs(self.method(**self.item_arguments(request)))
-        returned = [self.method(**item) for item in self._signature.items(request)]
+        method = self.method
+        returned = [method(**item) for item in self._signature.items(request)]
         return self._signature.items_answer(returned)
 
     def _joined_answers(self, requests):
-        """Each request's answer from one call; None where that failed."""
-        try:
-            joined = self._signature.joined(requests)
-            return self._signature.split(joined, self.method(**joined.arguments))
-        except BaseException as error:  # noqa: BLE001 - alone, each gets its own error or answer
-            return self._not_together(requests, error)
-
-    def _not_together(self, requests, error):
-        self._warn(f"{len(requests)} requests together: {shown(error)}; now one by one")
+        joined = self._signature.joined(requests)
+        return self._signature.split(joined, self.method(**joined.arguments))
 
     # -- async methods ----------------------------------------------------------------------
 
@@ -204,7 +224,8 @@ class Adapter:
             joined = self._signature.joined(requests)
             return self._signature.split(joined, await self._awaited(joined.arguments))
         except BaseException as error:  # noqa: BLE001 - alone, each gets its own error or answer
-            return self._not_together(requests, error)
+            self._not_together(requests, error)
+            return None
 
     async def _awaited(self, arguments):
         try:

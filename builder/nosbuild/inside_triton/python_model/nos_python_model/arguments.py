@@ -59,6 +59,8 @@ class Argument:
 
     def _texts(self, array, depth):
         try:
+            if depth == 1:
+                return [item.decode() for item in array.tolist()]
             return _mapped(bytes.decode, array.tolist(), depth)
         except UnicodeDecodeError as error:
             raise BadInput(f"input {self.name!r}: is not UTF-8: {error}") from error

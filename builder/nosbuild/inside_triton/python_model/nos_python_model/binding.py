@@ -10,10 +10,11 @@
      "is_async": false, "streams": false,    what describe() says of that method
      "batched": true,                        max_batch_size is above 0: tensors have a batch axis
      "pad": {"ids": 0},                      input -> value that fills up requests of unequal shape
-     "models": {"ocr_recognize": {"inputs": {"image": "float32"}, "decoupled": false}}}
+     "models": {"ocr_recognize": {"inputs": {"image": {"dtype": "float32", "shape": [-1, 3]}},
+                                  "decoupled": false}}}
 
-``models`` are those that the class may call; ``inputs`` of one may be left out ({}): plain Python
-values are then sent as numpy makes them.
+``models`` are those that the class may call, with the shapes of whole tensors; what is said of one
+may be left out ({}): plain Python values are then sent as numpy makes them.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 from nos_python_model.arguments import Argument, BadInput
 from nos_python_model.joining import Joined, groups
+from nos_python_model.plain import PlainMethod
 from nos_python_model.results import Output
 
 
@@ -21,7 +22,20 @@ class Signature:
         ]
         self._shapes = {entry["name"]: entry["shape"] for entry in binding["outputs"]}
         self._pad = binding["pad"]
+        required = [
+            argument
+            for argument, entry in zip(self._arguments, binding["inputs"])  # noqa: B905
+            if not entry["optional"]
+        ]
+        self._needed = len(required)
+        # Their shapes alone decide, where a request has nothing but what it must have.
+        self._deciding = [a.name for a in required if a.is_array and a.name not in self._pad]
+        self._is_value = binding["form"] == "value"
         self._records = binding["records"]
+
+    def plain(self, method):
+        """The method, for one that is_plain (see plain.py)."""
+        return PlainMethod(method, [argument.name for argument in self._arguments], *self._outputs)
 
     def items(self, request):
         """The arguments for each row of a request.
@@ -63,6 +77,19 @@ class Signature:
             raise BadInput("the request has no input that holds a batch")
         return arguments, rows
 
+    def are_alike(self, requests):
+        """True where all may share a call; found quickly, as nearly always. False: see groups."""
+        needed = self._needed
+        for request in requests:
+            if len(request) != needed:
+                return False
+        for name in self._deciding:
+            shape = requests[0][name].shape[1:]
+            for request in requests:
+                if request[name].shape[1:] != shape:
+                    return False
+        return True
+
     def groups(self, requests):
         """Positions of the requests that may share a call, in order of arrival."""
         return groups(requests, self._arguments, self._pad)
@@ -77,6 +104,9 @@ class Signature:
 
     def items_answer(self, returned):
         """Output -> array, for what the method returned for each row."""
+        if self._is_value:
+            (output,) = self._outputs
+            return {output.name: output.batch(returned, len(returned))}
         return {
             output.name: output.batch([output.part(one) for one in returned], len(returned))
             for output in self._outputs
@@ -85,9 +115,7 @@ class Signature:
     def batch_answer(self, returned, rows):
         """Output -> array, for what the method returned for a batch."""
         if not self._records:
-            return {
-                output.name: output.batch(output.column(returned), rows) for output in self._outputs
-            }
+            return {output.name: output.rows_of(returned, rows) for output in self._outputs}
         returned = list(returned)
         if len(returned) != rows:
             raise ValueError(f"the method returned {len(returned)} rows for a batch of {rows}")
