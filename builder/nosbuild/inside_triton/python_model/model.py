@@ -68,11 +68,26 @@ class TritonPythonModel:
         """Answers every request, an error response included: an exception here kills the worker."""
         if self._streaming is not None:
             return self._streaming.execute(requests)
-        arrays = [
-            {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-            for request in requests
-        ]
-        return [self._response(answer) for answer in self._adapter.run(arrays)]
+        # Loops, no comprehensions: each of those is a call, and this is done for every request.
+        taken = []
+        for request in requests:
+            arrays = {}
+            for tensor in request.inputs():
+                arrays[tensor.name()] = tensor.as_numpy()
+            taken.append(arrays)
+        responses = []
+        for answer in self._adapter.run(taken):
+            if isinstance(answer, Failure):
+                responses.append(self._failed(answer))
+                continue
+            try:
+                tensors = []
+                for name, array in answer.items():
+                    tensors.append(pb_utils.Tensor(name, array))
+                responses.append(pb_utils.InferenceResponse(tensors))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
+                responses.append(self._failed(Failure(error)))
+        return responses
 
     def finalize(self):
         try:
@@ -80,16 +95,6 @@ class TritonPythonModel:
                 self._streaming.close()
         finally:
             self._adapter.close()
-
-    def _response(self, answer):
-        if isinstance(answer, Failure):
-            return self._failed(answer)
-        try:
-            return pb_utils.InferenceResponse(
-                [pb_utils.Tensor(name, array) for name, array in answer.items()]
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
-            return self._failed(Failure(error))
 
     def _failed(self, failure):
         """The error response; what the caller is not at fault for goes to the log."""
