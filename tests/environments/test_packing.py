@@ -1,8 +1,11 @@
 """A packed environment: the same bytes each time, and at work wherever it is unpacked."""
 
 import dataclasses
+import shutil
 import subprocess
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -66,15 +69,26 @@ def test_it_takes_the_place_of_a_link(environment, tmp_path):
     assert [each.name for each in place.parent.iterdir()] == [environment.key]
 
 
-def test_the_embedded_server_takes_its_own_instead(environment, tmp_path):
-    here = tmp_path / "somewhere"
+@pytest.fixture
+def unpacked_by_triton():
+    folder = Path(tempfile.mkdtemp(prefix="python_env_", dir="/tmp"))
+    yield folder / "0"
+    shutil.rmtree(folder)
+
+
+def test_the_embedded_server_takes_its_own_instead(environment, tmp_path, unpacked_by_triton):
+    here = unpacked_by_triton
     with tarfile.open(packed(environment, tmp_path / "packed")) as archive:
         archive.extractall(here, filter="tar")
     ours = {"NOSBUILD_ENVIRONMENTS": str(environment.folder.parent)}
     command = "echo $VIRTUAL_ENV $LD_LIBRARY_PATH"
-    told = activated(here, command, LD_LIBRARY_PATH="/there", **ours).stdout.split()
-    assert told == [str(environment.folder), f"{environment.folder}/lib:/there"]
     assert activated(here, command).stdout.split() == [str(here)]
+    assert (here / "lib").is_dir()
+    for _ in range(2):  # an instance each
+        told = activated(here, command, LD_LIBRARY_PATH="/there", **ours).stdout.split()
+        assert told == [str(environment.folder), f"{environment.folder}/lib:/there"]
+        assert not (here / "lib").exists(), "Triton leaves behind what it has unpacked"
+    assert environment.site_packages.is_dir()
 
 
 def test_a_python_that_is_not_there_is_told_and_the_worker_starts(environment, tmp_path):

@@ -265,6 +265,7 @@ def test_a_triton_that_knows_nothing_of_nosbuild_takes_the_packed_one(
         stdout=log,
         stderr=log,
     )
+    answer = None
     try:
         with nosclient.Client(f"127.0.0.1:{ports.grpc}") as client:
             answer = first_answer(client, triton, Path(log.name))
@@ -274,6 +275,8 @@ def test_a_triton_that_knows_nothing_of_nosbuild_takes_the_packed_one(
     finally:
         triton.terminate()
         triton.wait()
+        if answer:
+            shutil.rmtree(Path(answer["prefix"]).parent, ignore_errors=True)
         log.close()
 
 
