@@ -47,7 +47,8 @@ _RESCUING = ("steps/rescuing.py", "steps/conversions.py")
 _ANSWERS = ("verify/references.py", "verify/golden.py")
 _COMPOSING = (
     *("export/pipeline.py", "export/pipeline_graph.py", "export/pipeline_axes.py"),
-    *("export/pipeline_tensors.py", "repository/member.py", "steps/members.py"),
+    *("export/pipeline_tensors.py", "repository/member.py", "repository/calls.py"),
+    *("steps/members.py", "steps/member_calls.py"),
 )
 _OPTIMISATION = StepKind((), _OPTIMISE)
 _CALIBRATED = StepKind((), (*_OPTIMISE, *_ANSWERS))
@@ -67,7 +68,7 @@ def _pipeline_kind(sections: tuple[str, ...], *rooms: str) -> StepKind:
     """A step of a pipeline, which runs its models."""
     return StepKind(
         sections,
-        ("spec", "source", "verify", "inside_triton", *_COMPOSING, *rooms),
+        ("spec", "source", "environments", "verify", "inside_triton", *_COMPOSING, *rooms),
         runs_user_code=True,
         machine_matters=True,
         functions="nosbuild.steps.pipeline_functions",
