@@ -64,6 +64,8 @@ class Call:
     priority: int = 0
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     request_id: str = ""
+    farewell: Call | None = None
+    """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
 
 

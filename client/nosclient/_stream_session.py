@@ -10,7 +10,8 @@ goes in legs. The request carries two parameters: ``stream_id``, any text of the
 client sends a further request for the same model on the same stream, a leg: the two parameters and
 ``stream_leg`` (1, 2, ...), the smallest inputs that Triton lets pass, and the same outputs. The
 model ends a full request with an answer that has no outputs and goes on in the next leg, or waits
-for it. Where a request ends without such an answer, the stream has ended.
+for it. Where a request ends without such an answer, the stream has ended. A leg with the parameter
+``stream_stop`` ends it before its next step.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from nosclient._errors import (
 )
 from nosclient._model_info import Signature
 from nosclient._operations import Operations
+from nosclient._stream_leaving import NO_STREAM
 
-ID, WINDOW, LEG = "stream_id", "stream_window", "stream_leg"
+ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
 WINDOW_BYTES = 1 << 20
 """Of chunks in one leg. Half of it takes one way through the network while the other half is read:
 a stream runs at up to 5 MB/s where that way takes 100 ms."""
@@ -45,7 +47,6 @@ LEAST_CHUNK = 1024
 _REFUSED = "[request id: "
 _UNKNOWN = "unknown model"
 _FULL = "maximum queue size"
-_NO_STREAM = "unknown stream_id"
 
 
 class StreamSession:
@@ -85,7 +86,7 @@ class StreamSession:
         if self._is_over:
             return
         signature, call = yield from self._preparation
-        own = {name for name in call.parameters if name in (ID, WINDOW, LEG)}
+        own = {name for name in call.parameters if name in (ID, WINDOW, LEG, STOP)}
         if own:
             raise InvalidInput(
                 f"the parameter {own.pop()!r} is the client's own; name it otherwise"
@@ -99,7 +100,12 @@ class StreamSession:
             parameters = dict(call.parameters)
             parameters.update({ID: self._id, WINDOW: self._window})
             self._next = replace(call, tensors=tensors, parameters=parameters)
-            call = replace(call, parameters=parameters)
+            stopping = replace(
+                self._next,
+                request_id=f"{self._id}.stop",
+                parameters={**parameters, LEG: 1, STOP: 1},
+            )
+            call = replace(call, parameters=parameters, farewell=stopping)
         self._call = call
         self._stream = yield call
 
@@ -193,7 +199,7 @@ def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:
 
 def _is_lost(chunk: Chunk) -> bool:
     """Whether the next leg did not reach the stream, so that this one waits for it for ever."""
-    return chunk.error.startswith((_NO_STREAM, _REFUSED)) or _UNKNOWN in chunk.error
+    return chunk.error.startswith((NO_STREAM, _REFUSED)) or _UNKNOWN in chunk.error
 
 
 def _smallest(signature: Signature, name: str) -> Tensor:

@@ -11,7 +11,7 @@ from nosclient._address import Address
 from nosclient._call import Call, Turn
 from nosclient._codec import call_arguments, read_outputs
 from nosclient._error_map import translate
-from nosclient._stream_grpc import AsyncGrpcStreams, GrpcStreams
+from nosclient._stream_grpc import GrpcStreams
 
 _JSON = frozenset(
     {
@@ -75,6 +75,8 @@ class AsyncGrpcTransport:
 
     def __init__(self, address: Address) -> None:
         from tritonclient.grpc import aio
+
+        from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
         self._url = str(address)
         self._client = aio.InferenceServerClient(address.netloc, channel_args=_CHANNEL)

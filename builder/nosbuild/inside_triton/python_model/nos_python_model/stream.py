@@ -28,9 +28,11 @@ class Stream:
         self._is_over = self._is_stopped = False
 
     def offer(self, leg):
-        """One more leg; ended at once where the stream has ended."""
+        """One more leg; ended at once where the stream has ended, or shall end."""
+        if leg.stops:
+            self.stop()
         with self._lock:
-            if not self._is_over:
+            if not (self._is_over or leg.stops):
                 self._further.append(leg)
                 self._waits.wake()
                 return

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-ID, WINDOW, LEG = "stream_id", "stream_window", "stream_leg"
+ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
 """Parameters of a request; see nosclient's _stream_session.py for what they mean."""
 UNKNOWN = "unknown stream_id"
 """How the error begins that answers a leg of a stream that nobody runs."""
@@ -19,7 +19,8 @@ class Leg:
     """A request, and how much of its window is used.
 
     ``stream`` is the stream's id, None where the client does not go in legs; ``window`` is then
-    None too, and the chunks have no limit here. ``is_first``: it carries the inputs.
+    None too, and the chunks have no limit here. ``is_first``: it carries the inputs; ``stops``: its
+    stream shall end.
     """
 
     def __init__(self, request):
@@ -31,6 +32,7 @@ class Leg:
         if isinstance(stream, str) and stream and isinstance(window, int):
             self.stream, self.window = stream, min(max(window, 1), _MOST_WINDOW)
         self.is_first = self.stream is None or not parameters.get(LEG)
+        self.stops = not self.is_first and bool(parameters.get(STOP))
         self.used = 0
 
     @property

@@ -95,6 +95,7 @@ class RemoteLeg:
             asked = read_message(file)
         self._outputs = set(asked["outputs"])
         self.window = asked["window"]
+        self.stops = asked["stops"]
         self.used = 0
         self._is_gone = False
 
@@ -149,7 +150,8 @@ def _answer(leg, connection):
     with connection, connection.makefile("rb", buffering=0) as file:
         try:
             with connection.makefile("wb") as asking:
-                write_message(asking, {"window": leg.window, "outputs": sorted(leg.outputs)})
+                asked = {"window": leg.window, "outputs": sorted(leg.outputs), "stops": leg.stops}
+                write_message(asking, asked)
             while True:
                 while not select.select([connection], [], [], POLL_SECONDS)[0]:
                     if leg.is_cancelled():
