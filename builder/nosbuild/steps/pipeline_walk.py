@@ -166,7 +166,7 @@ class PipelineWalk:
         shown = [f"{one.name} v{one.version} ({one.variant})" for one in members]
         row = VariantReport(
             name=ENSEMBLE.name,
-            precision=ENSEMBLE.precision,
+            precision="",  # its models have theirs
             backend=ENSEMBLE.runs_on.backend,
             how=f"calls {', '.join(shown)}",
             proof=proof,
