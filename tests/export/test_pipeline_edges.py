@@ -308,6 +308,13 @@ WRONG = {
         "source.pipeline[1].in: pair takes 'a', which comes once and 'b', which stream streams",
         "let it be values of one stream alone",
     ),
+    "a stream that is cached": (
+        "source: {pipeline: [{model: stream, in: {x: a}, out: {y: b}}]}\noutputs: {b: b}\n"
+        "response_cache: true\n",
+        (STREAM,),
+        "response_cache: does not go with a pipeline that streams",
+        "remove it",
+    ),
     "a stream beside what comes once": (
         "source: {pipeline: [{model: stream, in: {x: a}, out: {y: b}}, "
         "{model: plain, in: {x: a}, out: {y: c}}]}\noutputs: {b: b, c: c}\n",

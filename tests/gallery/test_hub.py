@@ -103,3 +103,13 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
         hub.copy_to("minilm", tmp_path)
     assert (tmp_path / "minilm").read_text() == "a file"
     assert [file.name for file in tmp_path.iterdir()] == ["minilm"]
+
+
+def test_the_models_that_a_pipeline_calls_are_copied_with_it(tmp_path: Path) -> None:
+    copied = hub.copy_to("text_embedding", tmp_path)
+    assert copied == tmp_path / "text_embedding"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "minilm",
+        "minilm_tokenizer",
+        "text_embedding",
+    ]

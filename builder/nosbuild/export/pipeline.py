@@ -208,6 +208,9 @@ def _streams(spec: ModelSpec, models: Mapping[str, Callee]) -> Iterator[Finding]
         streams |= dict.fromkeys(step.outputs.values(), came if own is None else own)
     results = spec.source.results.values()
     yield from _one_stream(("outputs",), "the pipeline gives", results, streams, steps)
+    if spec.response_cache and any(models[step.model].decoupled for step in steps):
+        found = "does not go with a pipeline that streams: Triton caches no streams"
+        yield Finding(("response_cache",), found, "remove it")
 
 
 def _one_stream(
