@@ -40,16 +40,20 @@ def run(
             repository = Path(record.repository) if record else None
             inputs = random_inputs_for(info, repository, batch)
         started = time.perf_counter()
-        if info.sequence_batching:  # a sequence of this request alone
-            outputs = client.sequence(name).run(inputs, last=True)
+        if info.decoupled:
+            with client.stream(name, inputs) as stream:
+                chunks = [dict(chunk) for chunk in stream]
+        elif info.sequence_batching:  # a sequence of this request alone
+            chunks = [client.sequence(name).run(inputs, last=True)]
         else:
-            outputs = client.run(name, inputs)
+            chunks = [client.run(name, inputs)]
         seconds = time.perf_counter() - started
     if as_json:
         from nosbuild.cli.printing import print_json
         from nosbuild.cli.tensor_table import plain
 
-        print_json({key: plain(array) for key, array in outputs.items()})
+        told = [{key: plain(array) for key, array in chunk.items()} for chunk in chunks]
+        print_json({"chunks": told} if info.decoupled else told[0])
         return
     from nosbuild.cli.printing import results
     from nosbuild.cli.tensor_table import tensor_table
@@ -57,8 +61,9 @@ def run(
     dtypes = {tensor.name: tensor.dtype for tensor in info.inputs}
     # The client took them as that dtype.
     sent = {key: np.asarray(value, dtype=dtypes[key]) for key, value in inputs.items()}
+    came = {f"out {n}" if info.decoupled else "out": chunk for n, chunk in enumerate(chunks, 1)}
     console = results()
-    console.print(tensor_table({"in": sent, "out": outputs}, console.width))
+    console.print(tensor_table({"in": sent, **came}, console.width))
     console.print(f"[dim]{1000 * seconds:.1f} ms[/]")
 
 

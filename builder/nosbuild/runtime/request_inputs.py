@@ -114,8 +114,11 @@ def random_inputs_for(info: ModelInfo, repository: Path | None, batch: int) -> A
     from nosbuild.source.random_inputs import random_inputs
 
     spec = _spec(repository, info.name)
+    if spec and not spec.source.is_exported:
+        spec = None  # it declares what a method takes, which is not always what Triton does
     declared = {tensor.name: tensor for tensor in (spec.input_tensors or ())} if spec else {}
-    tensors = [declared.get(row.name) or _tensor_spec(row, info) for row in info.inputs]
+    given = [row for row in info.inputs if not row.optional] or info.inputs
+    tensors = [declared.get(row.name) or _tensor_spec(row, info) for row in given]
     if info.max_batch_size:  # Triton has no tensors without axes: one number an item is [batch, 1]
         axes = {row.name: len(row.shape) for row in info.inputs}
         tensors = [
