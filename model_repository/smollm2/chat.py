@@ -11,11 +11,12 @@ from bytepairs import ENDS, TalkTokenizer
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 CONTEXT, PIECE = 1024, 256
 """Tokens that a talk may have, and tokens of a prompt that are read at once: smollm2_decoder's."""
-LAYERS, KV_HEADS, HEAD = 30, 3, 64
+ROW = (30, 6, 64)
+"""Of the cache, for one token: layers, heads of keys and then of values, numbers."""
 
 
 class Chat:
-    """Answers prompts. Keys and values of the talk so far are held here, one buffer a talk."""
+    """Answers prompts. What was said so far is kept as long as it answers, one cache a talk."""
 
     def __init__(self, models: Any, system: str = SYSTEM) -> None:
         self.models = models
@@ -59,12 +60,11 @@ class Chat:
 
 
 class Talk:
-    """Keys and values of the tokens read so far, in a buffer as long as the context."""
+    """The tokens read so far, as keys and values in a buffer as long as the context."""
 
     def __init__(self, decoder: Any) -> None:
         self.decoder = decoder
-        shape = (1, CONTEXT, LAYERS, KV_HEADS, HEAD)
-        self.keys, self.values = (np.zeros(shape, dtype=np.float32) for _ in range(2))
+        self.cache = np.zeros((1, CONTEXT, *ROW), dtype=np.float32)
         self.count = 0
 
     def read(self, tokens: list[int]) -> np.ndarray:
@@ -75,13 +75,11 @@ class Talk:
             past = max(self.count, 1)
             answer = self.decoder(
                 input_ids=piece,
-                past_keys=self.keys[:, :past],
-                past_values=self.values[:, :past],
-                past_mask=np.full((1, past), int(self.count > 0), dtype=np.int64),
+                cache=self.cache[:, :past],
+                cache_mask=np.full((1, past), int(self.count > 0), dtype=np.int64),
             )
             end = self.count + piece.shape[1]
-            self.keys[:, self.count : end] = answer["keys"]
-            self.values[:, self.count : end] = answer["values"]
+            self.cache[:, self.count : end] = answer["added"]
             self.count = end
         return answer["logits"][0]
 

@@ -57,22 +57,19 @@ def steps() -> Iterator[dict[str, np.ndarray]]:
     for question, answer in TALKS:
         prompt = [*SYSTEM, *question, *ASSISTANT]
         tokens = np.array([*prompt, *answer], dtype=np.int64)
-        nothing = np.zeros((1, LAYERS, KV_HEADS, HEAD), dtype=np.float32)
         first = {
             "input_ids": tokens[: len(prompt)],
-            "past_keys": nothing,
-            "past_values": nothing,
-            "past_mask": np.zeros(1, dtype=np.int64),
+            "cache": np.zeros((1, LAYERS, 2 * KV_HEADS, HEAD), dtype=np.float32),
+            "cache_mask": np.zeros(1, dtype=np.int64),
         }
         yield first
         whole = {**first, "input_ids": tokens}
         with torch.no_grad():
-            seen = decoder(**{name: torch.from_numpy(array)[None] for name, array in whole.items()})
-        keys, values = (seen[name][0].numpy() for name in ("keys", "values"))
+            read = decoder(**{name: torch.from_numpy(array)[None] for name, array in whole.items()})
+        cache = read["added"][0].numpy()
         for past, new in CUTS:
             yield {
                 "input_ids": tokens[past : past + new],
-                "past_keys": keys[:past],
-                "past_values": values[:past],
-                "past_mask": np.ones(past, dtype=np.int64),
+                "cache": cache[:past],
+                "cache_mask": np.ones(past, dtype=np.int64),
             }

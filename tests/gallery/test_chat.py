@@ -39,8 +39,7 @@ class Scripted:
         logits = np.zeros((1, 49152), dtype=np.float32)
         logits[0, self.tokens.pop(0)] = 1
         rows = inputs["input_ids"].astype(np.float32)[:, :, None, None, None]
-        state = np.broadcast_to(rows, (*rows.shape[:2], 30, 3, 64))
-        return {"logits": logits, "keys": state, "values": -state}
+        return {"logits": logits, "added": np.broadcast_to(rows, (*rows.shape[:2], 30, 6, 64))}
 
 
 def chat_with(task: Task, decoder: Any) -> Any:
@@ -95,13 +94,12 @@ def test_the_decoder_gets_what_it_has_not_seen_and_all_before(task: Task) -> Non
         len(tokens) - 256,
         *(1, 1, 1),
     ]
-    assert decoder.heard[0]["past_mask"].tolist() == [[0]]
+    assert decoder.heard[0]["cache_mask"].tolist() == [[0]]
     past = 256
     for inputs in decoder.heard[1:]:
-        assert inputs["past_mask"].tolist() == [[1] * past]
-        for name, sign in (("past_keys", 1), ("past_values", -1)):
-            assert inputs[name].shape == (1, past, 30, 3, 64)
-            np.testing.assert_array_equal(inputs[name][0, :, 29, 2, 63], sign * seen[:past])
+        assert inputs["cache_mask"].tolist() == [[1] * past]
+        assert inputs["cache"].shape == (1, past, 30, 6, 64)
+        np.testing.assert_array_equal(inputs["cache"][0, :, 29, 5, 63], seen[:past])
         past += inputs["input_ids"].shape[1]
 
 
