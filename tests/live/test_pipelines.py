@@ -136,6 +136,8 @@ def test_what_is_called_is_built_first_and_said(repository):
     assert all(one["proof"]["passed"] and one["variant"] == "ensemble" for one in built.values())
     assert built["a_nested"]["proof"]["real_samples"]
     assert built["a_nested"]["proof"]["batches"] == [1, 2, 4]
+    (row,) = built["twice_sum"]["variants"]
+    assert "ask for all of its outputs: doubled goes on to another model" in row["reason"]
     assert (
         "double (onnx-fp32) and total (onnx-fp32) in one request" in built["twice_sum"]["headline"]
     )

@@ -201,7 +201,7 @@ def _notes(graph: Graph, complete: ModelSpec, without_original: list[str]) -> li
     if passed_on and len(complete.output_tensors or ()) > 1:
         notes.append(
             f"ask for all of its outputs: {', '.join(passed_on)} goes on to another model, and "
-            "Triton refuses a request for it alone (triton-inference-server/server#7482)"
+            "Triton fails on requests for only some (triton-inference-server/server#7482)"
         )
     return notes
 
