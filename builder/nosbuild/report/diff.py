@@ -103,7 +103,15 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _variant(lock: Lock) -> dict[str, Any]:
-    return {"name": lock.variant, "backend": lock.backend, **dict(_flat(lock.details))}
+    details = {key: value for key, value in lock.details.items() if key != "environment"}
+    return {"name": lock.variant, "backend": lock.backend, **dict(_flat(details))}
+
+
+def _packages(lock: Lock) -> dict[str, Any]:
+    """Of a Python model's own environment."""
+    environment = lock.details.get("environment") or {}
+    own = {f"own {row['name']}": row["version"] for row in environment.get("packages", ())}
+    return {"own Python": environment["python"], **own} if environment else {}
 
 
 def _errors(before: Lock, after: Lock) -> Iterator[Change]:
@@ -214,7 +222,7 @@ def _files(before: Lock, after: Lock) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _libraries(lock: Lock) -> dict[str, str]:
-    return {"nosbuild": lock.nosbuild, **lock.libraries}
+    return {"nosbuild": lock.nosbuild, **lock.libraries, **_packages(lock)}
 
 
 def _host(lock: Lock) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nosbuild.store.folders import steps_folder
+from nosbuild.store.folders import cache_folder
 from nosbuild.store.hashing import sha256_of_file
 
 _CODE = (".py", ".so")
@@ -48,10 +48,9 @@ _RECORDER = _Recorder()
 def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
     """Fill the dict with path -> sha256 when the block ends.
 
-    What lies in ``scratch`` was made by the block itself, what lies in the build cache by other
-    steps: neither counts. Python files count
-    inside ``folder`` (the model's own code); those of installed packages are covered by their
-    versions.
+    What lies in ``scratch`` was made by the block itself, what lies in the cache by other steps or
+    from a lock: neither counts. Python files count inside ``folder`` (the model's own code); those
+    of installed packages are covered by their versions.
     """
     if not _RECORDER.installed:
         sys.addaudithook(_RECORDER.hook)
@@ -66,7 +65,7 @@ def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
         for name in sorted(_source_file(path) for path in paths):
             path = Path(name)
             own = path.is_relative_to(folder)
-            outside = any(path.is_relative_to(place) for place in (scratch, steps_folder())) or (
+            outside = any(path.is_relative_to(place) for place in (scratch, cache_folder())) or (
                 not own and (name.endswith(_CODE) or name.startswith(_SYSTEM) or _METADATA in name)
             )
             if not outside and path.is_file():
