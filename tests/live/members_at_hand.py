@@ -11,6 +11,7 @@ from nosbuild.repository.publish import Origins, publish
 from nosbuild.source.random_inputs import random_inputs
 from nosbuild.spec import load_spec
 from nosbuild.store.hashing import sha256_of_files
+from nosbuild.tensors import TensorSpec
 from nosbuild.verify.golden import write_golden
 from nosbuild.verify.measure import Measurement
 from nosbuild.verify.proof import Finding, Proof
@@ -45,16 +46,23 @@ def _value(name, declaration):
     return helper.make_tensor_value_info(name, number, shape)
 
 
-def publish_member(repository, scratch, name, inputs, outputs, model, *, dims="", source=None):
-    """Publish ``model`` as ``repository/name``; its source is the same, unless told otherwise."""
+def publish_member(
+    repository, scratch, name, inputs, outputs, model, *, dims="", source=None, declared=True
+):
+    """Publish ``model`` as ``repository/name``; its source is the same, unless told otherwise.
+
+    ``declared``: whether its model.yaml declares the tensors, or leaves them to the file.
+    """
     folder = repository / name
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(source or model, folder / "model.onnx")
-    (folder / "model.yaml").write_text(
-        f"name: {name}\nsource: {{onnx: model.onnx}}\ninputs: {_yaml(inputs)}\n"
-        f"outputs: {_yaml(outputs)}\n{dims}\n"
+    tensors = f"inputs: {_yaml(inputs)}\noutputs: {_yaml(outputs)}\n" if declared else ""
+    text = f"name: {name}\nsource: {{onnx: model.onnx}}\n{tensors}{dims}\n"
+    (folder / "model.yaml").write_text(text)
+    written = load_spec(folder)
+    spec = written.with_tensors(
+        *([TensorSpec.parse(*row) for row in side.items()] for side in (inputs, outputs))
     )
-    spec = load_spec(folder)
     artifact, golden = scratch / name / "artifact", scratch / name / "golden"
     artifact.mkdir(parents=True, exist_ok=True)
     onnx.save(model, artifact / "model.onnx")
@@ -85,7 +93,7 @@ def publish_member(repository, scratch, name, inputs, outputs, model, *, dims=""
         ),
         measurement=Measurement(latencies=(), throughputs=(), instances=1, threads=1, why=""),
     )
-    origins = Origins(spec_digest(spec), {}, {}, host_facts(), "0", spec_content(spec))
+    origins = Origins(spec_digest(written), {}, {}, host_facts(), "0", spec_content(written))
     return publish(variant, spec, repository, origins, report="{}")
 
 

@@ -255,6 +255,22 @@ def test_an_original_that_moved_on_is_built_first(members):
     assert caught.value.remedy == f"Build it first: nosbuild build {repository / 'double'}"
 
 
+def test_axes_are_named_as_the_models_know_them(tmp_path):
+    repository = tmp_path / "repository"
+    x, y = {"x": "float32[batch, n]"}, {"y": "float32[batch, n]"}
+    negated = graph("Neg", x, y)
+    dims = "dims: {batch: 1..2..4, n: 1..3..8}"
+    publish_member(repository, tmp_path, "negated", x, y, negated, dims=dims, declared=False)
+    text = """
+source: {pipeline: [{model: negated, in: {x: x}, out: {y: y}}]}
+outputs: {y: y}
+"""
+    result = build(write_pipeline(repository, "minus", text))
+    lock = json.loads((result.folder / "1" / "nos.lock").read_text())
+    assert lock["tensors"]["inputs"] == x
+    assert lock["tensors"]["dims"] == {"batch": "1..2..4", "n": "1..3..8"}
+
+
 def test_where_no_original_is_there_what_is_published_counts(members):
     repository = members()
     for name in ("double", "total"):

@@ -45,6 +45,9 @@ class Lock(BaseModel):
     libraries: dict[str, str]
     host: dict[str, Any]
     proof: dict[str, Any]
+    tensors: dict[str, Any] = {}
+    """Inputs, outputs and dims as they were known in the end: who calls the model needs the names
+    and ranges of axes, which config.pbtxt does not tell. Empty in locks of older versions."""
     spec: dict[str, Any] | None = None
     """What the model.yaml said; None in locks of older versions."""
     nosbuild: str

@@ -106,7 +106,7 @@ def read_member(folder: ModelFolder) -> Member:
             f"Give {folder.name} a model.yaml, and build it: nosbuild build {folder.path}",
         )
     lock = read_lock(path)
-    said = lock.spec or {}
+    said = lock.tensors or lock.spec or {}
     calls = calls_of(config, lock)
     scalars = _scalars(config, path.parent)
     return Member(
