@@ -156,6 +156,12 @@ def model(repository: Path, name: str, code: str, more: str = "", **binding: Any
     return folder
 
 
+def line_of(code: str, text: str, file: str = "model.py") -> str:
+    """``model.py:12``: where the text stands in the code."""
+    (line,) = [n for n, row in enumerate(code.splitlines(), start=1) if text in row]
+    return f"{file}:{line}"
+
+
 def strings(*items: str | bytes) -> np.ndarray:
     """A string tensor of one axis."""
     array = np.empty(len(items), dtype=object)

@@ -35,6 +35,8 @@ class Fragile:
     def __call__(self, text: str) -> Answer:
         if text.startswith("bad"):
             raise ValueError(f"cannot read {text}")
+        if text.startswith("odd"):
+            raise ValueError(f"{text} \\udcff")  # a text that is no UTF-8
         if text.startswith("exit"):
             raise SystemExit(text)
         return {"text": text.upper(), "worker": os.getpid()}
@@ -149,6 +151,31 @@ class Caller:
         return {"sums": answers[-1]["y"][0], "texts": texts, "error": said}
 """
 
+SPEAKER = """
+from collections.abc import Iterator
+
+
+class Speaker:
+    def __call__(self, text: str) -> Iterator[str]:
+        for word in text.split():
+            if word == "stop":
+                raise ValueError("told to stop")
+            yield word
+"""
+
+LISTENER = """
+class Listener:
+    def __init__(self, models):
+        self.speaker = models.speaker
+
+    def plain(self, text: str) -> str:
+        return "|".join(chunk["output"].item().decode() for chunk in self.speaker.stream(text=text))
+
+    async def awaited(self, text: str) -> str:
+        words = [c["output"].item().decode() async for c in self.speaker.stream(text=text)]
+        return "|".join(words)
+"""
+
 CLOSING = """
 from pathlib import Path
 
@@ -186,6 +213,11 @@ def python_service(tmp_path_factory):
     for method in ("plain", "awaited"):
         binding = {"models": models, "init": {"times": 3}, "method": method}
         model(repository, f"caller.{method}", CALLER, reference="model.py:Caller", **binding)
+    model(repository, "speaker", SPEAKER, reference="model.py:Speaker")
+    for method in ("plain", "awaited"):
+        binding = {"models": {"speaker": {"decoupled": True}}, "method": method}
+        name = f"listener.{method}"
+        model(repository, name, LISTENER, reference="model.py:Listener", **binding)
     closing = {"reference": "model.py:Closing", "init": {"folder": str(folder)}}
     model(repository, "closing", CLOSING, **closing)
     environment = model_environment(resolve(("pillow<12",), on_progress=print), print)
@@ -222,6 +254,7 @@ def outcomes(jobs, threads=16):
 def test_a_thousand_requests_of_which_a_tenth_raise(client):
     names = [f"bad {i}" if i % 10 == 3 else f"word {i}" for i in range(1000)]
     names[500] = "exit 500"
+    names[600] = "odd 600"
     found = outcomes(
         [lambda name=name: client.run("fragile", {"text": [[name]]}) for name in names]
     )
@@ -231,10 +264,12 @@ def test_a_thousand_requests_of_which_a_tenth_raise(client):
             assert f"ValueError: cannot read {name}" in str(answer)
         elif name.startswith("exit"):
             assert f"SystemExit: {name}" in str(answer)
+        elif name.startswith("odd"):
+            assert f"ValueError: {name} ?" in str(answer)
         else:
             assert answer["text"].item().decode() == name.upper()
             workers[answer["worker"].item()] += 1
-    assert list(workers.values()) == [899]  # one process, from the first to the last
+    assert list(workers.values()) == [898]  # one process, from the first to the last
     batches = client.statistics("fragile").executions_by_batch_size
     assert sum(batches.values()) < 1000  # they did come together
 
@@ -328,6 +363,14 @@ def test_a_class_calls_other_models(client, method):
     else:
         assert answer["texts"].tolist() == [[b"C"]]
         assert answer["error"].item().startswith(b"model 'nowhere': ")
+
+
+@pytest.mark.parametrize("method", ["plain", "awaited"])
+def test_a_class_reads_another_models_stream(client, method):
+    answer = client.run(f"listener.{method}", {"text": [["a b c"]]})
+    assert answer["output"].item() == b"a|b|c"
+    with pytest.raises(nosclient.InferenceFailed, match="'speaker': ValueError: told to stop"):
+        client.run(f"listener.{method}", {"text": [["a stop b"]]})
 
 
 def test_close_is_called_at_unload_and_the_device_is_given(client, python_service):

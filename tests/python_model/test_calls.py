@@ -12,7 +12,7 @@ from nosbuild.inside_triton.python_model.nos_python_model.binding import (
     make_binding,
     write_binding,
 )
-from python_versions import ADAPTER, Worker, lay_out, strings
+from python_versions import ADAPTER, Worker, lay_out, line_of, strings
 
 CODE = """\
 import asyncio
@@ -42,6 +42,11 @@ class Stats:
 class Pair(NamedTuple):
     raw: bytes
     odd: bool
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        return str(1 / 0)
 
 
 class Model:
@@ -116,6 +121,9 @@ class Model:
 
     def wrong_shape(self, n: int) -> Annotated[np.ndarray, "float32[2]"]:
         return np.zeros(n)
+
+    def unspeakable(self, text: str) -> str:
+        raise Unspeakable
 
     def letters(self, text: str) -> list[str]:
         return list(text)
@@ -357,7 +365,7 @@ def test_only_the_guilty_fail_with_their_own_error(method):
     assert (found[1]["type"], found[1]["message"], found[1]["where"]) == (
         "KeyError",
         "'no bad 1'",
-        "model.py:43",
+        line_of(CODE, "raise KeyError"),
     )
     assert "raise KeyError" in found[1]["traceback"]
     assert (found[3]["type"], found[3]["message"]) == ("SystemExit", "exit 2")
@@ -457,7 +465,30 @@ def test_init_that_raises_tells_the_line(method, worker):
     with pytest.raises(AssertionError, match="size must not be negative"):
         method("upper", init={"size": -1})
     error = worker.order("construct", device="cpu")["error"]
-    assert (error["type"], error["where"]) == ("ValueError", "model.py:37")
+    assert (error["type"], error["where"]) == (
+        "ValueError",
+        line_of(CODE, "size must not be negative"),
+    )
+
+
+def test_a_message_that_cannot_be_made_or_sent_is_an_error_all_the_same(method):
+    found = method("unspeakable").one(text=strings("a"))
+    assert (found["type"], found["message"]) == (
+        "Unspeakable",
+        "(no message: its __str__ raises ZeroDivisionError)",
+    )
+
+
+def test_threads_that_are_left_do_not_keep_the_worker(folder):
+    with Worker(folder) as other:
+        code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+        (folder / "source/threads.py").write_text(code + "class Model: pass\n")
+        described = other.ok(
+            "describe", reference="threads.py:Model", init=[], methods=[], inputs={}, outputs={}
+        )
+        assert described["class"] == "Model"
+        other.ok("close")
+        assert other.process.wait(20) == 0
 
 
 def test_close_is_called_and_the_worker_ends(folder, method, worker):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from python_versions import Worker, lay_out
+from python_versions import Worker, lay_out, line_of
 
 GOOD = """
 from __future__ import annotations
@@ -268,12 +268,13 @@ def test_declarations_override_annotations(method):
 
 
 BAD = """\
-from typing import Any, Callable, TYPE_CHECKING, Annotated, Optional, Union
+from typing import Any, Callable, NotRequired, TYPE_CHECKING, Annotated, Optional, TypedDict, Union
 
 import numpy as np
 
 if TYPE_CHECKING:
     from nowhere import Thing
+Partial = TypedDict("Partial", {"a": str, "b": NotRequired[int]})
 
 
 class Model:
@@ -294,6 +295,7 @@ class Model:
     def nothing(self) -> str: ...
     def none(self, x: str) -> None: ...
     def one_of_batch(self, x: list[str], y: Annotated[np.ndarray, "int8[3]"] = 0) -> list[str]: ...
+    def partly(self, x: str) -> Partial: ...
     def batch_of_one(self, x: str) -> Annotated[np.ndarray, "float32[batch, 3]"]: ...
 
 
@@ -304,35 +306,34 @@ PROBLEMS = [
     (
         "bare",
         {},
-        "model.py:11",
         "argument 'text': has no type annotation",
         "declare it under inputs",
     ),
-    ("no_return", {}, "model.py:12", "what Model.no_return returns: is not annotated", "-> str"),
+    ("no_return", {}, "what Model.no_return returns: is not annotated", "-> str"),
     (
         "callback",
         {},
-        "model.py:13",
         "Callable[[], str] cannot be carried by a tensor",
         "write one of",
     ),
-    ("either", {}, "model.py:14", "cannot be carried", "write one of"),
-    ("array", {}, "model.py:15", "numpy.ndarray does not tell its dtype", "Annotated[np.ndarray,"),
-    ("complex", {}, "model.py:16", "numpy.complex64 cannot be carried", "str, bytes"),
-    ("short", {}, "model.py:17", "'floaty[3]' has no known dtype", "float32"),
-    ("some_list", {}, "model.py:18", "list cannot be carried", "list[str]"),
-    ("hidden", {}, "model.py:19", "name 'Thing' is not defined", "TYPE_CHECKING"),
-    ("rows", {}, "model.py:20", "str string[] is not one row an item", "return a list"),
-    ("rest", {}, "model.py:21", "by position", "named argument"),
-    ("maybe", {}, "model.py:22", "may be None", "return a value"),
-    ("table", {}, "model.py:23", "dict does not tell its keys", "declare them under outputs"),
-    ("nothing", {}, "model.py:24", "takes no argument", "needs an input"),
-    ("none", {}, "model.py:25", "None", "write one of"),
-    ("one_of_batch", {}, "model.py:26", "argument 'y' (array) is one item", "'batch'"),
-    ("batch_of_one", {}, "model.py:27", "axis 'batch', but the method takes one item", "leave"),
-    ("missing", {}, "model.py:9", "Model has no method 'missing'", "bare, no_return"),
-    ("maybe", {"inputs": {"x": "int64[]"}}, "model.py:22", "str does not go with int64", "fits"),
-    ("maybe", {"inputs": {"x": "string[n]"}}, "model.py:22", "str has 0 axes", "agree"),
+    ("either", {}, "cannot be carried", "write one of"),
+    ("array", {}, "numpy.ndarray does not tell its dtype", "Annotated[np.ndarray,"),
+    ("complex", {}, "numpy.complex64 cannot be carried", "str, bytes"),
+    ("short", {}, "'floaty[3]' has no known dtype", "float32"),
+    ("some_list", {}, "list cannot be carried", "list[str]"),
+    ("hidden", {}, "name 'Thing' is not defined", "TYPE_CHECKING"),
+    ("rows", {}, "str string[] is not one row an item", "return a list"),
+    ("rest", {}, "by position", "named argument"),
+    ("maybe", {}, "may be None", "return a value"),
+    ("table", {}, "dict does not tell its keys", "declare them under outputs"),
+    ("nothing", {}, "takes no argument", "needs an input"),
+    ("none", {}, "None", "write one of"),
+    ("one_of_batch", {}, "argument 'y' (array) is one item", "'batch'"),
+    ("partly", {}, "key 'b' may be missing", "return every key"),
+    ("batch_of_one", {}, "axis 'batch', but the method takes one item", "leave"),
+    ("missing", {}, "Model has no method 'missing'", "bare, no_return"),
+    ("maybe", {"inputs": {"x": "int64[]"}}, "str does not go with int64", "fits"),
+    ("maybe", {"inputs": {"x": "string[n]"}}, "str has 0 axes", "agree"),
 ]
 
 
@@ -363,19 +364,19 @@ def bad(tmp_path_factory):
         yield ask
 
 
-@pytest.mark.parametrize(("name", "declared", "where", "found", "remedy"), PROBLEMS)
-def test_what_is_wrong_with_a_method(bad, name, declared, where, found, remedy):
+@pytest.mark.parametrize(("name", "declared", "found", "remedy"), PROBLEMS)
+def test_what_is_wrong_with_a_method(bad, name, declared, found, remedy):
     (problem,) = bad(methods=[name], **declared)
-    assert problem["where"] == where
+    at = "class Model" if name == "missing" else f"def {name}("
+    assert problem["where"] == line_of(BAD, at)
     assert found in problem["found"]
     assert remedy in problem["remedy"]
 
 
 def test_all_problems_are_told_at_once(bad):
     found = bad(methods=["bare", "no_return", "array"], init=("size", "speed"))
-    assert [problem["where"] for problem in found] == [
-        f"model.py:{line}" for line in (10, 11, 12, 15)
-    ]
+    places = [line_of(BAD, f"def {name}(") for name in ("__init__", "bare", "no_return", "array")]
+    assert [problem["where"] for problem in found] == places
     assert "takes no 'speed'" in found[0]["found"]
 
 
@@ -402,7 +403,7 @@ def test_a_class_that_cannot_be_imported(bad, reference, where, found, remedy):
 def test_init_must_get_what_it_needs(bad):
     (problem,) = bad(init=())
     assert (problem["where"], problem["remedy"]) == (
-        "model.py:10",
+        line_of(BAD, "def __init__"),
         "write init: {size: ...} in the model.yaml, or give it a default",
     )
 

@@ -50,6 +50,8 @@ def main():
     sys.dont_write_bytecode = True
     sys.path.append(str(folder))
     Worker(folder, incoming, outgoing).serve()
+    sys.stdout.flush()
+    os._exit(0)  # threads that the user's code has left must not keep the process
 
 
 class Worker:
@@ -138,12 +140,12 @@ class Worker:
         return {}
 
     def _error(self, error):
-        from nos_python_model.problems import Problem, raised_at
+        from nos_python_model.problems import Problem, raised_at, said
 
         place = raised_at(error, self._folder / "source")
         return {
             "type": type(error).__name__,
-            "message": str(error),
+            "message": said(error),
             "traceback": "".join(traceback.format_exception(error)),
             "where": error.where if isinstance(error, Problem) else place,
         }

@@ -5,17 +5,8 @@ import sys
 import typing
 from collections.abc import AsyncIterable, Iterable
 
-from nos_python_model.annotations import (
-    ACCEPTED,
-    BATCH,
-    STREAMS,
-    Meaning,
-    Unsupported,
-    declaration,
-    meaning,
-    overridden,
-    spelled,
-)
+from nos_python_model.annotations import STREAMS, Unsupported
+from nos_python_model.inputs import described_inputs
 from nos_python_model.loading import load_class
 from nos_python_model.outputs import described_outputs
 from nos_python_model.problems import Problem, location
@@ -40,10 +31,9 @@ def describe(folder, reference, init_names, methods, declared_inputs, declared_o
         ``{"class", "init": {"device": bool, "models": bool}, "close": bool, "methods": {name:
         {"inputs", "outputs", "takes": "item" | "batch", "form", "records", "is_async",
         "streams"}}}``. An input is ``{"name", "dtype", "shape", "kind", "optional", "nullable",
-        "default", "option"}``, an output ``{"name", "dtype", "shape", "kind", "field"}``; shapes
-        are an item's, without the batch axis, of sizes and names of axes. ``option``: an argument
-        of a method that takes batches which is one value for the whole call. ``form`` is how the
-        outputs stand in what the method returns (see outputs.py).
+        "default", "option"}`` (see inputs.py), an output ``{"name", "dtype", "shape", "kind",
+        "field"}``; shapes are an item's, without the batch axis, of sizes and names of axes.
+        ``form`` is how the outputs stand in what the method returns (see outputs.py).
         Or ``{"problems": [{"where", "found", "remedy"}]}``.
     """
     try:
@@ -137,7 +127,12 @@ def _described_method(folder, cls, name, declared_inputs, declared_outputs):
     where, what = _line(folder, function), f"{cls.__name__}.{name}"
     hints = _hints(folder, where, what, function)
     streams = _streams(function, hints.get("return"))
-    inputs, takes = _described_inputs(where, what, cls, name, hints, declared_inputs, streams)
+    try:
+        parameters = _parameters(cls, name)
+        inputs, takes = described_inputs(parameters, hints, declared_inputs, streams)
+    except Unsupported as error:
+        found, remedy = error.args
+        raise Problem(where, f"{what}: {found}", remedy) from error
     returned = hints.get("return", inspect.Parameter.empty)
     if streams and returned is not inspect.Parameter.empty:
         returned = (typing.get_args(returned) or (inspect.Parameter.empty,))[0]
@@ -153,101 +148,6 @@ def _described_method(folder, cls, name, declared_inputs, declared_outputs):
         "is_async": _is_async(function, hints.get("return")),
         "streams": streams,
     }
-
-
-def _described_inputs(where, what, cls, name, hints, declared, streams):
-    found = {}
-    for argument, parameter in _parameters(cls, name).items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        try:
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-                raise Unsupported("takes its value by position", "let it be a named argument")
-            annotation = hints.get(argument, parameter.empty)
-            found[argument] = _input_meaning(annotation, declared.get(argument))
-        except Unsupported as error:
-            says, remedy = error.args
-            raise Problem(where, f"{what}: argument {argument!r}: {says}", remedy) from error
-    if not found:
-        raise Problem(where, f"{what} takes no argument", "a Triton model needs an input")
-    required = {
-        argument
-        for argument, parameter in _parameters(cls, name).items()
-        if argument in found
-        and parameter.default is parameter.empty
-        and not found[argument].nullable
-    }
-    takes = "item" if streams else _takes(found, required)
-    rows = []
-    for argument, said in found.items():
-        parameter = _parameters(cls, name)[argument]
-        default = None if parameter.default is parameter.empty else parameter.default
-        option = takes == "batch" and not _is_batch(said)
-        if takes == "item" and BATCH in said.shape:
-            one = "streams its answers" if streams else "takes one item"
-            raise Problem(
-                where,
-                f"{what} {one}, but argument {argument!r} has an axis {BATCH!r}",
-                f"leave {BATCH!r} out of it: the method is called for each request's item",
-            )
-        if option and said.depth + len(said.shape) > 0:
-            raise Problem(
-                where,
-                f"{what} takes whole batches, but argument {argument!r} ({said.kind}) is one item",
-                f"let it have a first axis named {BATCH!r} too, or let the method take one item",
-            )
-        rows.append(
-            {
-                "name": argument,
-                "dtype": said.dtype,
-                "shape": _item_shape(argument, said, takes == "batch" and not option),
-                "kind": said.kind,
-                "optional": argument not in required,
-                "nullable": said.nullable and parameter.default is parameter.empty,
-                "default": default if isinstance(default, (str, int, float, bool)) else None,
-                "option": option,
-            }
-        )
-    return rows, takes
-
-
-def _input_meaning(annotation, declared):
-    if annotation is inspect.Parameter.empty:
-        if declared is None:
-            raise Unsupported(
-                "has no type annotation",
-                f"annotate it with one of {ACCEPTED}; or declare it under inputs",
-            )
-        dtype, shape = declaration(declared)
-        kinds = {"s": "str", "b": "bool", "f": "float"}
-        return Meaning("array" if shape else kinds.get(dtype[0], "int"), dtype, shape)
-    said = meaning(annotation)
-    if declared is not None:
-        said = overridden(said, *declaration(declared))
-    if said.dtype is None or said.shape is None:
-        raise Unsupported(
-            f"{spelled(annotation)} does not tell its {'dtype' if said.dtype is None else 'shape'}",
-            'write Annotated[np.ndarray, "float32[batch, 3]"], or declare it under inputs',
-        )
-    return said
-
-
-def _is_batch(said):
-    """Whether that argument holds a whole batch: a list, or an array whose first axis says so."""
-    if said.shape[:1] == [BATCH]:
-        return True
-    return said.depth > 0 and said.shape[0] is None
-
-
-def _takes(found, required):
-    """``batch`` where every argument that must be given holds one; a plain value is one item."""
-    deciding = required or set(found)
-    return "batch" if all(_is_batch(found[name]) for name in deciding) else "item"
-
-
-def _item_shape(name, said, batched):
-    shape = said.shape[1:] if batched else said.shape
-    return [f"{name}_axis{axis}" if dim is None else dim for axis, dim in enumerate(shape)]
 
 
 def _streams(function, returned):

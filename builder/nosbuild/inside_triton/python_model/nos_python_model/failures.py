@@ -10,6 +10,9 @@ _OWN = (Path(__file__).parent, Path(__file__).parents[1])
 """Where the adapter's own files are, and its entry."""
 
 
+_MOST_LETTERS = 10_000
+
+
 class Failure:
     """The answer to a request that failed.
 
@@ -20,7 +23,9 @@ class Failure:
     def __init__(self, error):
         self.error = error
         self.is_bad_input = isinstance(error, BadInput)
-        self.message = str(error) if self.is_bad_input else shown(error)
+        message = str(error) if self.is_bad_input else shown(error)
+        # As Triton can carry it: it would fail all requests for text that is no UTF-8.
+        self.message = message[:_MOST_LETTERS].encode("utf-8", "replace").decode()
         self.traceback = "" if self.is_bad_input else _users_traceback(error)
 
 

@@ -6,6 +6,15 @@ from pathlib import Path
 
 from nos_python_model.problems import Problem, raised_at, shown
 
+_PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""Packages whose modules have another name."""
+
 
 def load_class(folder, reference):
     """Import the user's file as a module of its own name, with its folder first on ``sys.path``.
@@ -66,5 +75,6 @@ def _remedy(error, folder):
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.split(".")[0]
         if not (folder / top).is_dir() and not (folder / f"{top}.py").is_file():
-            return f"add the package that holds {top!r} to requirements in the model.yaml"
+            package = _PACKAGES.get(top, f"the package that holds {top!r}")
+            return f"add {package} to requirements in the model.yaml"
     return "correct that line; `python -c 'import ...'` in the folder shows the whole traceback"

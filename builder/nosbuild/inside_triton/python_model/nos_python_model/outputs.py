@@ -77,7 +77,9 @@ def _fields(annotation, declared):
         if not hints:
             raise Unsupported(f"{spelled(annotation)} has no annotated fields", "use NamedTuple")
         return "object", [(name, name, part) for name, part in hints.items()]
-    if typing.is_typeddict(annotation):
+    if typing.is_typeddict(annotation) or type(annotation).__name__ == "_TypedDictMeta":
+        if missing := sorted(annotation.__optional_keys__):
+            raise Unsupported(f"key {missing[0]!r} may be missing", "return every key each time")
         hints = typing.get_type_hints(annotation, include_extras=True)
         return "dict", [(name, name, _required(part)) for name, part in hints.items()]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -110,10 +112,8 @@ def _tuple(annotation, arguments, declared):
 
 
 def _required(annotation):
-    """The type inside ``Required[...]`` and ``NotRequired[...]``."""
+    """The type inside ``Required[...]``."""
     name = getattr(typing.get_origin(annotation), "_name", "")
-    if name == "NotRequired":
-        raise Unsupported("a key that may be missing", "return every key each time")
     return typing.get_args(annotation)[0] if name == "Required" else annotation
 
 

@@ -43,7 +43,15 @@ def raised_at(error, folder):
     return where
 
 
+def said(error):
+    """The error's own message."""
+    try:
+        return str(error)
+    except Exception as failed:  # noqa: BLE001 - the user's own __str__
+        return f"(no message: its __str__ raises {type(failed).__name__})"
+
+
 def shown(error):
     """``ValueError: no such word``; the type alone where it says nothing."""
-    text = str(error)
+    text = said(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

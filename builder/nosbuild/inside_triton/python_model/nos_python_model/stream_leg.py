@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from nos_python_model.stream_failure import FAILS_AS_CHUNK, failure_chunk
 
 ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
 """Parameters of a request; see nosclient's _stream_session.py for what they mean."""
@@ -34,6 +35,7 @@ class Leg:
         self.is_first = self.stream is None or not parameters.get(LEG)
         self.stops = not self.is_first and bool(parameters.get(STOP))
         self.used = 0
+        self._fails_as_chunk = bool(parameters.get(FAILS_AS_CHUNK))
 
     @property
     def has_room(self):
@@ -63,7 +65,13 @@ class Leg:
 
     def fail(self, response):
         """End the request with an error response."""
-        self._sender.send(response, flags=_FINAL)
+        if self._fails_as_chunk and self.outputs:
+            chunk = failure_chunk(response.error().message())
+            tensor = pb_utils.Tensor(min(self.outputs), chunk)
+            self._sender.send(pb_utils.InferenceResponse([tensor]))
+            self.end()
+        else:
+            self._sender.send(response, flags=_FINAL)
 
 
 def size(outputs):

@@ -4,6 +4,7 @@ import asyncio
 
 import triton_python_backend_utils as pb_utils
 from nos_python_model.models import ModelCallError
+from nos_python_model.stream_failure import FAILS_AS_CHUNK, failure_in
 
 
 class TritonTransport:
@@ -24,7 +25,8 @@ class Chunks:
 
     def __init__(self, name, inputs):
         self._name = name
-        self._responses = iter(_sent(name, inputs).exec(decoupled=True))
+        request = _sent(name, inputs, parameters={FAILS_AS_CHUNK: True})
+        self._responses = iter(request.exec(decoupled=True))
 
     def __iter__(self):
         return self
@@ -32,6 +34,8 @@ class Chunks:
     def __next__(self):
         while True:
             answer = _outputs(self._name, next(self._responses))
+            if (failure := failure_in(answer)) is not None:
+                raise ModelCallError(f"model {self._name!r}: {failure}")
             if answer:  # the last response may hold nothing but the word that it is the last
                 return answer
 
@@ -55,13 +59,14 @@ class _NoMore(Exception):
     """The stream has ended."""
 
 
-def _sent(name, inputs):
+def _sent(name, inputs, **more):
     try:
         return pb_utils.InferenceRequest(
             model_name=name,
             requested_output_names=[],  # all that there are
             inputs=[pb_utils.Tensor(key, array) for key, array in inputs.items()],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+            **more,
         )
     except Exception as error:
         raise ModelCallError(f"model {name!r}: {error}") from error
