@@ -16,6 +16,7 @@ from nosbuild.repository.check import check_repository
 from nosbuild.runtime import serve
 from nosbuild.steps import build
 from nosclient import Client, InferenceFailed
+from python_folders import write_words
 
 SUMMARY = """
 import re
@@ -135,6 +136,7 @@ def repository(tmp_path_factory):
     samples: "samples.py:samples"
     """
     build(write(folder / "asking", ASKING, asking, ASKING_SAMPLES))
+    build(write_words(folder / "words"))
     return folder
 
 
@@ -188,11 +190,23 @@ def test_a_class_that_calls_other_models(client):
 
 def test_the_same_answers_through_the_server(repository, running):
     proofs = {proof.model: proof for proof in prove_served(repository, server=running)}
-    assert [proof.refusal() for proof in proofs.values()] == [""] * 8
+    assert [proof.refusal() for proof in proofs.values()] == [""] * 14
     assert {way.transport for way in proofs["summary.stream"].ways} == {"gRPC"}
     assert "travel over gRPC alone" in proofs["summary.stream"].skipped["HTTP"]
     assert {way.transport for way in proofs["asking"].ways} == {"HTTP", "gRPC", "shared memory"}
     assert check_repository(repository) == []
+
+
+def test_what_may_be_left_out_and_what_differs_in_size(client):
+    """Two answers of different sizes cannot be rows of one request, but of two."""
+    once = client.run("words", {"text": [["a b"]]})
+    assert once["words"].tolist() == [[b"a?!", b"b?!"]]
+    twice = client.run("words", {"text": [["a b"]], "times": [[2]]})
+    assert twice["lengths"].tolist() == [[3, 3, 3, 3]]
+    with pytest.raises(InferenceFailed, match="the items of one request differ"):
+        client.run("words", {"text": [["a b"], ["c"]]})
+    turned = client.run("words.reverse", {"data": [[b"\x00\xff\x01"]]})
+    assert turned["output"].item() == b"\x01\xff\x00"
 
 
 def test_a_model_that_is_called_must_be_there(repository, tmp_path):
