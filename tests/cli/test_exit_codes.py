@@ -79,7 +79,10 @@ def test_help_of_the_ports(nosbuild):
         (["build", "absent"], ["absent: there is no such file or folder", "nosbuild new absent"]),
         (["build"], ["model_repository does not exist", "nosbuild new"]),
         (["build", "."], [". holds no model", "nosbuild new"]),
-        (["build", "hub:minilmm"], ["hub:minilmm: the gallery has no such model", "minilm?"]),
+        (
+            ["build", "hub:minilmm"],
+            ["hub:minilmm: the gallery has no such model", "Did you mean minilm"],
+        ),
         (["check"], ["model_repository does not exist", "nosbuild new"]),
         (["check", "."], ["holds no model"]),
         (["ls"], ["model_repository does not exist"]),
