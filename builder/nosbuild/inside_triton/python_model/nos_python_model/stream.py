@@ -1,6 +1,7 @@
 """One running stream: the legs that its client sends go in, and whether there is room comes out."""
 
 import threading
+import time
 from collections import deque
 
 from nos_python_model.arguments import BadInput
@@ -10,7 +11,10 @@ POLL_SECONDS = 0.1
 
 
 class Stream:
-    """The legs of one stream; ``id`` is None where its client does not go in legs.
+    """The legs of one stream.
+
+    ``id`` is None where its client does not go in legs. ``is_lost``: the call that carried it was
+    cancelled, or the connection has ended.
 
     Args:
         leg: the first.
@@ -25,7 +29,7 @@ class Stream:
         self._limit = limit
         self._further = deque()
         self._lock = threading.Lock()
-        self._is_over = self._is_stopped = False
+        self._is_over = self._is_stopped = self.is_lost = False
 
     def offer(self, leg):
         """One more leg; ended at once where the stream has ended, or shall end."""
@@ -47,6 +51,7 @@ class Stream:
         """Waits until the next chunk may be made; False where nobody wants it any more."""
         while not self._is_stopped:
             if self.leg.is_cancelled():
+                self.is_lost = True
                 return False
             if self.leg.has_room:
                 return True
@@ -56,6 +61,12 @@ class Stream:
             else:
                 await self._waits.wait(POLL_SECONDS)
         return False
+
+    async def rest(self, seconds):
+        """Wait, whatever happens."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            await self._waits.wait(left)
 
     def send(self, outputs):
         """Send a chunk.

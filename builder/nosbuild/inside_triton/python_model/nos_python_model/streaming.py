@@ -25,6 +25,9 @@ _PARAMETER = "stream_limit_mib"
 _STOP_SECONDS = 10.0
 _ENDED = 4096
 """Streams whose end is remembered."""
+_GRACE_SECONDS = 0.3
+"""Triton before 25.04 may crash, or keep the model for ever, where a request ends while it still
+deals with the cancelling of it."""
 _END = object()
 
 
@@ -137,6 +140,8 @@ class Streaming:
                 await steps.close()
         except BaseException as error:  # noqa: BLE001 - what its own finally raises
             failure = failure or Failure(error)
+        if stream.is_lost:
+            await stream.rest(_GRACE_SECONDS)
         self._end(stream, failure)
 
     def _end(self, stream, failure):
