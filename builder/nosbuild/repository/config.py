@@ -68,8 +68,8 @@ def model_config(
     elif not is_ensemble(variant):
         _batching(config, spec)
     config.model_warmup.extend(warmup)
-    if spec.response_cache:
-        config.response_cache.enable = True
+    if spec.response_cache and not config.model_transaction_policy.decoupled:
+        config.response_cache.enable = True  # Triton refuses to keep streams
     if spec.description:
         config.parameters["description"].string_value = spec.description
     _optimization(config, spec)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.environments.linking import link_environment
 from nosbuild.environments.locked import LockedEnvironment
-from nosbuild.environments.model_environment import Environment, model_environment, resolve
-from nosbuild.environments.packing import check_container, pack
-from nosbuild.errors import HostError, InputError, Refused
+from nosbuild.errors import HostError, Refused
 from nosbuild.export.pipeline_graph import Called
 from nosbuild.plan import BuildPlan, RunsOn
 from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
 from nosbuild.report.headline import quality_kept
-from nosbuild.repository.layout import ENVIRONMENTS, LOCK, ModelFolder
-from nosbuild.repository.lock import read_lock
-from nosbuild.repository.served import built_versions
+from nosbuild.repository.layout import ModelFolder
 from nosbuild.steps.cached import CachedSteps
+from nosbuild.steps.class_environments import ClassEnvironments, has_own_environment
 from nosbuild.steps.members import Member, members_of
 from nosbuild.steps.publishing import publish_variant
 from nosbuild.steps.python_functions import method_spec, other_inputs
 from nosbuild.steps.reporting import report_of
-from nosbuild.steps.result import BuildResult, StepOutcome
+from nosbuild.steps.result import BuildResult
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.verify.measure import Measurement
 from nosbuild.verify.proof import Proof
@@ -58,8 +53,6 @@ class PythonWalk:
         self.plan = plan
         self.pack = pack
         """Write the environment into the repository, too."""
-        self.told: list[str] = []
-        """What was done to the environment."""
         self.spec = steps.spec
 
     def run(self, repository: Path) -> BuildResult:
@@ -75,7 +68,9 @@ class PythonWalk:
             Refused: a method is not proven; then nothing is published.
         """
         repository = repository.absolute()
-        environment = self._environment(repository)
+        self._check_names(repository)
+        environments = ClassEnvironments(self.steps, self.plan, repository)
+        environment = environments.make()
         locked = environment.locked
         packaged = self._package(repository, locked)
         methods: dict[str, Any] = packaged.result["methods"]
@@ -83,62 +78,22 @@ class PythonWalk:
         found = [
             self._proven(repository, packaged, methods, name, runs_on, locked) for name in methods
         ]
-        if self._has_own_environment:  # before a running server can find a config that names it
-            for one in found:
-                self._place(environment, repository / one.complete.name / ENVIRONMENTS)
+        if has_own_environment(self.spec):
+            for one in found:  # before a running server can find a config that names it
+                model = repository / one.complete.name
+                environments.place(environment, model, packed=self.pack)
         first, *others = [self._published(one, repository) for one in found]
         return first.with_others(others)
 
-    @property
-    def _has_own_environment(self) -> bool:
-        """Whether it is served by a Python of its own; otherwise by the server's."""
-        spec = self.spec
-        return bool(spec.requirements or spec.python or spec.system_site)
-
-    def _tell(self, line: str) -> None:
-        self.told.append(line)
-        self.steps.progress.tell(self.spec.name, line)
-
-    def _environment(self, repository: Path) -> Environment:
-        """Resolved and made; in use from now on."""
-        started = time.monotonic()
-        where = f"{self.spec.file}: requirements"
-        locked = resolve(
-            self.spec.requirements,
-            python=self.spec.python,
-            system_site=self.spec.system_site,
-            previous=self._previous(repository),
-            fresh=self.steps.fresh,
-            where=where,
-            on_progress=self._tell,
-        )
-        if self._has_own_environment and self.plan.target.release:
-            check_container(locked, self.plan.target.release, where=f"{self.spec.file}: python")
-        environment = model_environment(locked, self._tell, where=where)
-        why = self.told[0] if self.told else "nothing changed"
-        seconds = time.monotonic() - started
-        self.steps.done(StepOutcome("environment", not self.told, why, seconds))
-        return environment
-
-    def _place(self, environment: Environment, folder: Path) -> None:
-        """Where the model's config.pbtxt looks for it: a link into the cache, or all of it."""
-        if not self.pack:
-            link_environment(folder, environment)
-            return
-        pack(environment, folder / environment.key, on_progress=self._tell)
-
-    def _previous(self, repository: Path) -> LockedEnvironment | None:
-        """Of the newest version: what was locked stays until the requirements change."""
-        folder = ModelFolder(repository / self.spec.name)
-        versions = built_versions(folder)
-        if not versions:
-            return None
-        path = folder.version(versions[-1]) / LOCK
-        try:
-            environment = read_lock(path).details.get("environment")
-            return LockedEnvironment.from_json(environment, str(path)) if environment else None
-        except InputError:
-            return None  # of another nosbuild: it is chosen anew
+    def _check_names(self, repository: Path) -> None:
+        for position, method in enumerate(self.spec.methods[1:], 1):
+            name = f"{self.spec.name}.{method}"
+            if ModelFolder(repository / name).has_spec:
+                raise self.spec.error(
+                    ("methods", position),
+                    f"would be served as {name}, which is a model of its own in {repository}",
+                    f"rename that model, or the method {method}",
+                )
 
     def _package(self, repository: Path, locked: LockedEnvironment) -> Entry:
         folder = self.spec.folder
@@ -262,7 +217,7 @@ class PythonWalk:
             }
         if tensors["streams"]:
             details["streams"] = True
-        if self._has_own_environment:
+        if has_own_environment(self.spec):
             details["environment"] = locked.as_json()
         return details
 
@@ -272,7 +227,7 @@ class PythonWalk:
         where = f"its own Python with {shown or 'nothing else'}" if packages else "the server's own"
         return VariantReport(
             name=PYTHON.name,
-            precision=PYTHON.precision,
+            precision="",
             backend=variant.runs_on.backend,
             accelerator=variant.runs_on.accelerator,
             how=f"{variant.details['class']}.{method} in {where}",
