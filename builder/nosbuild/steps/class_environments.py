@@ -10,7 +10,7 @@ from nosbuild.environments.linking import link_environment
 from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import Environment, model_environment, resolve
 from nosbuild.environments.packing import check_container, pack
-from nosbuild.errors import RepositoryError
+from nosbuild.errors import InputError
 from nosbuild.repository.layout import ENVIRONMENTS, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.served import built_versions
@@ -92,6 +92,6 @@ class ClassEnvironments:
         path = folder.version(versions[-1]) / LOCK
         try:
             environment = read_lock(path).details.get("environment")
-        except RepositoryError:
+            return LockedEnvironment.from_json(environment, str(path)) if environment else None
+        except InputError:
             return None  # of another nosbuild: it is chosen anew
-        return LockedEnvironment.from_json(environment, str(path)) if environment else None
