@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import nosbuild
+from nosclient import Client
 
 GALLERY = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -27,6 +30,45 @@ def load(model: str, module: str) -> ModuleType:
     finally:
         sys.path.remove(str(file.parent))
     return loaded
+
+
+BUILT = (
+    "breast_cancer",
+    "efficientnet_lite0",
+    "minilm",
+    "ocr_detect",
+    "ocr_direction",
+    "ocr_recognize",
+    "smollm2_decoder",
+    "minilm_tokenizer",
+    "image_classifier",
+    "ocr",
+    "smollm2",
+    "text_embedding",
+)
+"""Those that others call come first."""
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nosbuild.BuildResult]:
+    """The gallery, built with its real weights into one repository."""
+    repository = tmp_path_factory.mktemp("gallery")
+    return {name: nosbuild.build(GALLERY / name, repository) for name in BUILT}
+
+
+@pytest.fixture(scope="session")
+def service(built: dict[str, nosbuild.BuildResult]) -> Iterator[nosbuild.InferenceService]:
+    """A real Triton that serves it."""
+    repository = built["minilm"].folder.parent
+    with nosbuild.serve(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["grpc", "http"])
+def client(request: pytest.FixtureRequest, service: nosbuild.InferenceService) -> Iterator[Client]:
+    url = service.grpc_url if request.param == "grpc" else service.http_url
+    with Client(url) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +102,18 @@ class OnnxMember:
 def onnx_models() -> Callable[..., Any]:
     """``onnx_models("ocr_detect")``: what is given to a class as ``models``, without a server."""
     return lambda *names: SimpleNamespace(**{name: OnnxMember(name) for name in names})
+
+
+@pytest.fixture(scope="session")
+def original_llama() -> Any:
+    """Transformers' own Llama with SmolLM2's weights, as its own reader of GGUF turns them."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    file = str(load("smollm2_decoder", "llama").weights())
+    model = LlamaForCausalLM(LlamaConfig(**load_gguf_checkpoint(file)["config"]))
+    loaded = load_gguf_checkpoint(file, return_tensors=True, model_to_load=model)
+    missing, unexpected = model.load_state_dict(loaded["tensors"], strict=False)
+    assert (missing, unexpected) == (["lm_head.weight"], [])  # the embeddings are both
+    model.tie_weights()
+    return model.eval()

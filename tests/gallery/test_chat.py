@@ -123,12 +123,10 @@ def test_temperature_draws_as_often_as_the_weights_say(task: Task) -> None:
 
 
 @pytest.mark.gallery
-def test_greedy_tokens_are_those_of_transformers(task: Task) -> None:
+def test_greedy_tokens_are_those_of_transformers(task: Task, original_llama: Any) -> None:
     import torch
 
-    llama = task("smollm2_decoder", "llama")
-    original = transformers_model(str(llama.weights()))
-    decoder = llama.create()
+    decoder = task("smollm2_decoder", "llama").create()
     said: list[int] = []
 
     def decode(**inputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,19 +142,6 @@ def test_greedy_tokens_are_those_of_transformers(task: Task) -> None:
         assert text == chat.tokenizer.text([token for token in said if token != 2])
         talk = chat.tokenizer.talk(chat.system, prompt)
         with torch.no_grad():
-            logits = original(torch.tensor([[*talk, *said]])).logits[0]
+            logits = original_llama(torch.tensor([[*talk, *said]])).logits[0]
         # The original, having read what was said so far, would say the same next.
         assert logits[len(talk) - 1 : -1].argmax(-1).tolist() == said
-
-
-def transformers_model(file: str) -> Any:
-    """Transformers' own Llama, with the weights as its own reader of GGUF files turns them."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-
-    model = LlamaForCausalLM(LlamaConfig(**load_gguf_checkpoint(file)["config"]))
-    loaded = load_gguf_checkpoint(file, return_tensors=True, model_to_load=model)
-    missing, unexpected = model.load_state_dict(loaded["tensors"], strict=False)
-    assert (missing, unexpected) == (["lm_head.weight"], [])  # the embeddings are both
-    model.tie_weights()
-    return model.eval()

@@ -17,27 +17,15 @@ from nosclient import Client
 pytestmark = [pytest.mark.gallery, pytest.mark.live]
 
 GALLERY = Path(__file__).resolve().parents[2] / "model_repository"
-MODELS = ("breast_cancer", "efficientnet_lite0", "minilm", "ocr_detect", "ocr_recognize")
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory):
-    repository = tmp_path_factory.mktemp("gallery")
-    return {name: nosbuild.build(GALLERY / name, repository) for name in MODELS}
-
-
-@pytest.fixture(scope="session")
-def service(built):
-    repository = built["minilm"].folder.parent
-    with nosbuild.serve(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
-        yield running
-
-
-@pytest.fixture(scope="session", params=["grpc", "http"])
-def client(request, service):
-    url = service.grpc_url if request.param == "grpc" else service.http_url
-    with Client(url) as made:
-        yield made
+MODELS = (
+    "breast_cancer",
+    "efficientnet_lite0",
+    "minilm",
+    "ocr_detect",
+    "ocr_direction",
+    "ocr_recognize",
+    "smollm2_decoder",
+)
 
 
 def golden(built, name: str) -> list[GoldenSample]:
