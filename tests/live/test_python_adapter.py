@@ -153,14 +153,24 @@ class Caller:
 
 SPEAKER = """
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class Speaker:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
     def __call__(self, text: str) -> Iterator[str]:
-        for word in text.split():
-            if word == "stop":
-                raise ValueError("told to stop")
-            yield word
+        made = 0
+        try:
+            for word in text.split():
+                if word == "stop":
+                    raise ValueError("told to stop")
+                for _ in range(1_000_000 if word == "endless" else 1):
+                    made += 1
+                    yield word * (1 << 16 if word == "endless" else 1)
+        finally:
+            (self.folder / "made").write_text(str(made))
 """
 
 LISTENER = """
@@ -168,11 +178,20 @@ class Listener:
     def __init__(self, models):
         self.speaker = models.speaker
 
-    def plain(self, text: str) -> str:
-        return "|".join(chunk["output"].item().decode() for chunk in self.speaker.stream(text=text))
+    def plain(self, text: str, most: int = 1000) -> str:
+        words = []
+        for chunk in self.speaker.stream(text=text):
+            words.append(chunk["output"].item()[:7].decode())
+            if len(words) == most:
+                break
+        return "|".join(words)
 
-    async def awaited(self, text: str) -> str:
-        words = [c["output"].item().decode() async for c in self.speaker.stream(text=text)]
+    async def awaited(self, text: str, most: int = 1000) -> str:
+        words = []
+        async for chunk in self.speaker.stream(text=text):
+            words.append(chunk["output"].item()[:7].decode())
+            if len(words) == most:
+                break
         return "|".join(words)
 """
 
@@ -213,9 +232,10 @@ def python_service(tmp_path_factory):
     for method in ("plain", "awaited"):
         binding = {"models": models, "init": {"times": 3}, "method": method}
         model(repository, f"caller.{method}", CALLER, reference="model.py:Caller", **binding)
-    model(repository, "speaker", SPEAKER, reference="model.py:Speaker")
+    speaker = {"reference": "model.py:Speaker", "init": {"folder": str(folder)}}
+    model(repository, "speaker", SPEAKER, **speaker)
     for method in ("plain", "awaited"):
-        binding = {"models": {"speaker": {"decoupled": True}}, "method": method}
+        binding = {"models": {"speaker": {"decoupled": True, "legs": True}}, "method": method}
         name = f"listener.{method}"
         model(repository, name, LISTENER, reference="model.py:Listener", **binding)
     closing = {"reference": "model.py:Closing", "init": {"folder": str(folder)}}
@@ -373,14 +393,30 @@ def test_a_class_reads_another_models_stream(client, method):
         client.run(f"listener.{method}", {"text": [["a stop b"]]})
 
 
+@pytest.mark.parametrize("method", ["plain", "awaited"])
+def test_a_stream_of_another_model_is_made_as_far_as_it_is_read(client, python_service, method):
+    made = Path(python_service.repository).parent / "made"
+    made.unlink(missing_ok=True)
+    # 100 chunks of 448 KB: many windows of a leg.
+    answer = client.run(f"listener.{method}", {"text": [["endless"]], "most": [[100]]})
+    assert answer["output"].item() == b"|".join([b"endless"] * 100)
+    assert _appears(made)
+    assert 100 <= int(made.read_text()) < 120  # no more than the rest of a window
+
+
+def _appears(file):
+    patience = time.monotonic() + 30
+    while not (file.exists() and file.read_text()) and time.monotonic() < patience:
+        time.sleep(0.05)
+    return file.exists()
+
+
 def test_close_is_called_at_unload_and_the_device_is_given(client, python_service):
     closed = Path(python_service.repository).parent / "closed"
     assert client.run("closing", {"text": [["a"]]})["output"].item() == b"cpu"
     assert not closed.exists()
     client.unload_model("closing")
-    patience = time.monotonic() + 30
-    while not closed.exists() and time.monotonic() < patience:
-        time.sleep(0.05)
+    assert _appears(closed)
     assert closed.read_text() == "cpu"
 
 

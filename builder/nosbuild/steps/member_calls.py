@@ -63,6 +63,8 @@ def described_members(members: Mapping[str, Member]) -> dict[str, Any]:
                 for tensor in member.inputs
             },
             "decoupled": member.decoupled,
+            # Through the adapter, which makes no more than is read; a pipeline is not.
+            "legs": member.decoupled and member.backend == "python",
         }
         for name, member in members.items()
     }

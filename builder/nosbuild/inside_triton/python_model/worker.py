@@ -158,7 +158,7 @@ class Worker:
     async def call_async(self, name, inputs):
         return await asyncio.to_thread(self.call, name, inputs)
 
-    def stream(self, name, inputs):
+    def stream(self, name, inputs, _in_legs):
         return Chunks(self._asked(name, inputs, stream=True)["chunks"])
 
     def _asked(self, name, inputs, *, stream):
@@ -182,6 +182,9 @@ class Chunks:
 
     def __iter__(self):
         return self._chunks
+
+    def close(self):
+        self._chunks = iter(())
 
     def __aiter__(self):
         return self

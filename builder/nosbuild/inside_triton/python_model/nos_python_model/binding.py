@@ -11,7 +11,7 @@
      "batched": true,                        max_batch_size is above 0: tensors have a batch axis
      "pad": {"ids": 0},                      input -> value that fills up requests of unequal shape
      "models": {"ocr_recognize": {"inputs": {"image": {"dtype": "float32", "shape": [-1, 3]}},
-                                  "decoupled": false}}}
+                                  "decoupled": false, "legs": false}}}
 
 ``models`` are those that the class may call, with the shapes of whole tensors; what is said of one
 may be left out ({}): plain Python values are then sent as numpy makes them.

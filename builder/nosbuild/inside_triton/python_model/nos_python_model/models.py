@@ -16,10 +16,11 @@ class Models:
     """The models that a class may call, as attributes and, for any name, by ``models["name"]``.
 
     Args:
-        members: model -> ``{"inputs": {input: {"dtype", "shape"}}, "decoupled": bool}``, both of
-            which may be left out; shapes as Triton takes them.
+        members: model -> ``{"inputs": {input: {"dtype", "shape"}}, "decoupled": bool, "legs":
+            bool}``, each of which may be left out; shapes as Triton takes them; ``legs``: it
+            streams, and through this adapter.
         transport: has ``call(name, inputs)``, ``async call_async(name, inputs)`` and
-            ``stream(name, inputs)``, of arrays; they raise ``ModelCallError``.
+            ``stream(name, inputs, in_legs)``, of arrays; they raise ``ModelCallError``.
     """
 
     def __init__(self, members, transport):
@@ -64,6 +65,7 @@ class Member:
         self._models = models
         self._inputs = facts.get("inputs", {})
         self._is_decoupled = facts.get("decoupled", False)
+        self._in_legs = facts.get("legs", False)
 
     def __call__(self, **inputs):
         """Output -> array.
@@ -78,8 +80,12 @@ class Member:
         return await self._transport(False).call_async(self.name, self._arrays(inputs))
 
     def stream(self, **inputs):
-        """One dict of output -> array after the other, as the model makes them."""
-        return self._transport(True).stream(self.name, self._arrays(inputs))
+        """One dict of output -> array after the other, as the model makes them.
+
+        For ``for`` and ``async for``; leaving the loop, or ``close()``, ends the stream.
+        """
+        transport = self._transport(True)
+        return transport.stream(self.name, self._arrays(inputs), self._in_legs)
 
     def _transport(self, streams):
         if self._is_decoupled and not streams:

@@ -1,10 +1,15 @@
 """Calls of other models by a class that runs inside Triton: its business logic scripting."""
 
 import asyncio
+import secrets
+import sys
 
 import triton_python_backend_utils as pb_utils
 from nos_python_model.models import ModelCallError
 from nos_python_model.stream_failure import FAILS_AS_CHUNK, failure_in
+from nos_python_model.stream_leg import ID, LEAST_CHUNK, LEG, STOP, WINDOW, size
+
+_WINDOW = 1 << 20
 
 
 class TritonTransport:
@@ -16,28 +21,83 @@ class TritonTransport:
     async def call_async(self, name, inputs):
         return _outputs(name, await _sent(name, inputs).async_exec())
 
-    def stream(self, name, inputs):
-        return Chunks(name, inputs)
+    def stream(self, name, inputs, in_legs):
+        return Chunks(name, inputs, in_legs)
 
 
 class Chunks:
-    """What a model that streams answers: for ``for`` and for ``async for``."""
+    """What a model that streams answers: for ``for`` and for ``async for``.
 
-    def __init__(self, name, inputs):
+    Where the model goes in legs (see stream_leg.py), it makes no more than is read, and ends when
+    this is closed or dropped. Triton would keep whatever another sends, read or not.
+    """
+
+    def __init__(self, name, inputs, in_legs):
         self._name = name
-        request = _sent(name, inputs, parameters={FAILS_AS_CHUNK: True})
-        self._responses = iter(request.exec(decoupled=True))
+        self._inputs = inputs
+        self._parameters = {FAILS_AS_CHUNK: True}
+        if in_legs:
+            self._parameters.update({ID: secrets.token_hex(16), WINDOW: _WINDOW})
+        self._in_legs = in_legs
+        self._number = 0
+        self._following = None  # the next leg's responses
+        self._read = self._empty = 0  # of this leg: bytes, responses without outputs
+        self._is_over = False
+        self._responses = self._leg(0)
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        while True:
-            answer = _outputs(self._name, next(self._responses))
+        while not self._is_over:
+            if self._in_legs and self._read >= _WINDOW and self._following is None:
+                # Not before more is wanted: this returns with the next leg's first response.
+                self._following = self._leg(self._number + 1)
+            response = next(self._responses, None)
+            if response is None:
+                self._end_leg()
+                continue
+            answer = self._answer(response)
+            if answer:
+                self._read += max(size(answer), LEAST_CHUNK)
+                return answer
+            self._empty += 1
+        raise StopIteration
+
+    def close(self):
+        """Let the model end it before its next step; again is harmless."""
+        if not self._is_over:
+            self._is_over = True
+            if self._in_legs:
+                self._leg(self._number + 1, {STOP: 1})
+
+    def __del__(self):
+        if not sys.is_finalizing():
+            self.close()
+
+    def _leg(self, number, more=None):
+        parameters = {**self._parameters, LEG: number, **(more or {})}
+        request = _sent(self._name, self._inputs, parameters=parameters)
+        return iter(request.exec(decoupled=True))
+
+    def _answer(self, response):
+        try:
+            answer = _outputs(self._name, response)
             if (failure := failure_in(answer)) is not None:
                 raise ModelCallError(f"model {self._name!r}: {failure}")
-            if answer:  # the last response may hold nothing but the word that it is the last
-                return answer
+        except BaseException:
+            self._is_over = True
+            raise
+        return answer
+
+    def _end_leg(self):
+        """A leg ends with one empty response, after another where the stream goes on."""
+        if self._following is not None and self._empty > 1:
+            self._responses, self._following = self._following, None
+            self._number += 1
+            self._read = self._empty = 0
+        else:
+            self._is_over = True
 
     def __aiter__(self):
         return self
