@@ -1,7 +1,7 @@
 """The answers that still come to a stream that nobody reads go in; what is left to do comes out.
 
-A stream may be left by cancelling its gRPC call. Triton before 25.04 may crash at that, or keep
-the request for ever, so that its model can no more be unloaded. So the model is asked to stop,
+A stream may be left by cancelling its gRPC call. Triton 24.10 may crash at that (pull requests 7840
+and 8078 of its server), or keep the request for ever, so that its model cannot be unloaded. So the model is asked to stop,
 where it can be (``Call.farewell``), what still comes is read and dropped, and the call ends in the
 regular way.
 """

@@ -26,8 +26,8 @@ _STOP_SECONDS = 10.0
 _ENDED = 4096
 """Streams whose end is remembered."""
 _GRACE_SECONDS = 0.3
-"""Triton before 25.04 may crash, or keep the model for ever, where a request ends while it still
-deals with the cancelling of it."""
+"""Triton 24.10 may crash, or keep the model for ever, where a request ends while it still deals
+with the cancelling of it."""
 _END = object()
 
 
