@@ -1,9 +1,9 @@
 """The answers that still come to a stream that nobody reads go in; what is left to do comes out.
 
 A stream may be left by cancelling its gRPC call. Triton 24.10 may crash at that (pull requests 7840
-and 8078 of its server), or keep the request for ever, so that its model cannot be unloaded. So the model is asked to stop,
-where it can be (``Call.farewell``), what still comes is read and dropped, and the call ends in the
-regular way.
+and 8078 of its server), or keep the request for ever, so that its model cannot be unloaded. So the
+model is asked to stop, where it can be (``Call.farewell``), what still comes is read and dropped,
+and the call ends in the regular way.
 """
 
 from __future__ import annotations

@@ -292,6 +292,14 @@ def test_a_reader_of_two_instances_who_leaves_stops_the_work(client, notes):
     assert notes.steps("left-two") <= 100 + 64
 
 
+def test_a_stream_that_is_left_at_once_stops_in_either_instance(client, notes):
+    tags = [f"at-once-{number}" for number in range(20)]
+    for tag in tags:
+        client.stream("blocks_of_two", {"tag": tag, "n": 10**6}).close()
+    time.sleep(2)  # a stream that goes on would wait for its reader by now
+    assert {line for tag in tags for line in notes.of(tag)[-1:]} <= {"closed"}
+
+
 def test_another_client_than_ours_has_a_limit(server, notes, memory):
     before = memory()
     answers: queue.SimpleQueue[tuple[object, object]] = queue.SimpleQueue()
