@@ -28,18 +28,11 @@ TALKS = (
         (19161, 253, 421, 30614, 563, 260, 3426, 30),
         (504, 6147, 282, 260, 3426, 28, 253, 13879, 6122, 28, 198, 49, 9154),
     ),
-    # Explain photosynthesis to a child in two sentences. Photosynthesis is like when plants make
-    (
-        (36971, 19173, 288, 253, 811, 281, 827, 8545, 30),
-        (33580, 14870, 314, 702, 645, 2109, 919, 1114, 429, 260, 2388, 30),
-    ),
     # Translate to French: Good morning, how are you? Je suis bonjour, merci
     (
         (8241, 12837, 288, 3432, 42, 6422, 5738, 28, 638, 359, 346, 47),
         (46719, 393, 271, 14047, 24583, 28, 5083, 605),
     ),
-    # What is gravity? Gravity is a fundamental concept in physics that describes the curvature
-    ((1780, 314, 9354, 47), (22007, 6463, 314, 253, 4959, 1909, 281, 6944, 338, 6601, 260, 26589)),
     # Tell me a short story about a lighthouse keeper. The lighthouse keeper, a kind-hearted
     (
         (31530, 549, 253, 1890, 1977, 563, 253, 33059, 40061, 30),
