@@ -100,8 +100,8 @@ class Seen:
 def main() -> None:
     """Build, serve, measure, print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"

@@ -34,6 +34,8 @@ class Argument:
         else:
             self._read = {"str": self._texts, "image": self._images}.get(innermost, _values)
             self.is_plain = False
+        if self._is_scalar and innermost == "str":
+            self.rows = self._scalar_texts
 
     def whole(self, array):
         """The value for a batch: an array, or a list with one value a row."""
@@ -57,10 +59,14 @@ class Argument:
             )
         return values[0]
 
+    def _scalar_texts(self, array):
+        try:
+            return [item.decode() for item in array.reshape(-1).tolist()]
+        except UnicodeDecodeError:
+            return self._texts(array.reshape(-1), 1)  # raises what is to be told
+
     def _texts(self, array, depth):
         try:
-            if depth == 1:
-                return [item.decode() for item in array.tolist()]
             return _mapped(bytes.decode, array.tolist(), depth)
         except UnicodeDecodeError as error:
             raise BadInput(f"input {self.name!r}: is not UTF-8: {error}") from error

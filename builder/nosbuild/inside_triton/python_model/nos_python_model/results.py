@@ -4,13 +4,21 @@ import io
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from nos_python_model.filling import stacked
 
 
 class Output:
     """One output, and how its values become an array."""
 
-    def __init__(self, entry, form, dims):
-        """``dims``: the item shape in config.pbtxt; [1] where it has no axes and none may."""
+    def __init__(self, entry, form, dims, filler=None):
+        """Keep what is said of it.
+
+        Args:
+            entry: of the binding.
+            form: of what the method returns.
+            dims: the item shape in config.pbtxt; [1] where it has no axes and none may.
+            filler: what rows of unequal size are filled up with; None where they may not be.
+        """
         self.name = entry["name"]
         self.field = entry["field"]
         self._form = form
@@ -18,13 +26,17 @@ class Output:
         self._fixed = [(axis + 1, size) for axis, size in enumerate(dims) if _is_size(size)]
         self._ndim = len(dims) + 1
         self._is_scalar = entry["shape"] == []
+        self.filler = None if self._is_scalar else filler
         self._is_text = entry["dtype"] == "string"
         self.dtype = np.dtype(object if self._is_text else entry["dtype"])
         self._spelled = entry["dtype"]
+        self._is_image = entry["kind"].rpartition("[")[2].rstrip("]") == "image"
+        # A value of that class needs no look, unless it is an integer out of range.
+        classes = {"string": str, "float64": float, "float32": float, "int64": int, "bool": bool}
+        self._class = None if self._is_image else classes.get(entry["dtype"])
         # Where a shape alone tells that an array is right.
         is_exact = len(self._fixed) == len(dims) and not self._is_text
         self._exact = tuple(dims) if is_exact else None
-        self._is_image = entry["kind"].rpartition("[")[2].rstrip("]") == "image"
 
     def part(self, answer):
         """This output's part of an answer."""
@@ -57,6 +69,19 @@ class Output:
             )
         return list(values)
 
+    def items(self, values):
+        """The array for one value a row; raises as ``batch``."""
+        if self._is_scalar and self._class is not None:
+            for value in values:
+                if value.__class__ is not self._class:
+                    return self.batch(values, len(values))
+            try:
+                array = np.array(values, dtype=self.dtype)
+            except OverflowError:
+                return self.batch(values, len(values))  # raises what is to be told
+            return array.reshape(-1, *self._shape) if self._shape else array
+        return self.batch(values, len(values))
+
     def rows_of(self, returned, rows):
         """The array for that many rows, for what a method returned that takes batches."""
         if (
@@ -81,7 +106,7 @@ class Output:
         """
         array = values
         if not (isinstance(array, np.ndarray) and array.dtype == self.dtype):
-            array = self._array(values)
+            array = self._array(values) if self.filler is None else self._filled(values)
         if self._is_text:
             self._check_texts(array)
         if self._is_scalar and 0 < array.ndim <= self._ndim:
@@ -115,6 +140,26 @@ class Output:
                     f"tensor can hold ({error})"
                 ) from None
         return self._cast(values)
+
+    def _filled(self, values):
+        """As ``_array``, for rows whose sizes may differ in the axes that vary."""
+        rows = [self._row(value) for value in values]
+        shapes = {row.shape for row in rows}
+        if len(shapes) < 2 or any(not self._fits(shape) for shape in shapes):
+            return self._array(values)  # one size; or an error, which is told there or by batch()
+        if not self._is_text:
+            rows = [self._cast(row) for row in rows]
+        return stacked(rows, self.filler)
+
+    def _row(self, value):
+        if self._is_text:
+            return self._strings([value])[0]
+        return np.asarray(value)
+
+    def _fits(self, shape):
+        return len(shape) + 1 == self._ndim and all(
+            shape[axis - 1] == size for axis, size in self._fixed
+        )
 
     def _cast(self, array):
         if not array.size:

@@ -1,6 +1,7 @@
 """A binding goes in; how requests become arguments, and what the method returns becomes answers."""
 
 from nos_python_model.arguments import Argument, BadInput
+from nos_python_model.filling import evened
 from nos_python_model.joining import Joined, groups
 from nos_python_model.plain import PlainMethod
 from nos_python_model.results import Output
@@ -17,7 +18,12 @@ class Signature:
     def __init__(self, binding, dims):
         self._arguments = [Argument(entry, binding["takes"]) for entry in binding["inputs"]]
         self._outputs = [
-            Output(entry, binding["form"], dims.get(entry["name"], entry["shape"]))
+            Output(
+                entry,
+                binding["form"],
+                dims.get(entry["name"], entry["shape"]),
+                binding["pad"].get(entry["name"]),
+            )
             for entry in binding["outputs"]
         ]
         self._shapes = {entry["name"]: entry["shape"] for entry in binding["outputs"]}
@@ -28,8 +34,15 @@ class Signature:
             if not entry["optional"]
         ]
         self._needed = len(required)
+        self._only = required[0] if len(required) == len(self._arguments) == 1 else None
         # Their shapes alone decide, where a request has nothing but what it must have.
         self._deciding = [a.name for a in required if a.is_array and a.name not in self._pad]
+        # Of a method of one item, answers that leave together are of one size.
+        self._evens = {
+            output.name: output.filler
+            for output in self._outputs
+            if output.filler is not None and binding["takes"] == "item" and binding["batched"]
+        }
         self._is_value = binding["form"] == "value"
         self._records = binding["records"]
 
@@ -43,6 +56,9 @@ class Signature:
         Raises:
             BadInput: the model cannot take it.
         """
+        if self._only is not None:
+            name = self._only.name
+            return [{name: value} for value in self._only.rows(request[name])]
         columns, same = {}, {}
         for argument in self._arguments:
             array = request.get(argument.name)
@@ -50,9 +66,6 @@ class Signature:
                 columns[argument.name] = argument.rows(array)
             elif argument.nullable:
                 same[argument.name] = None
-        if len(columns) == 1 and not same:
-            ((name, values),) = columns.items()
-            return [{name: value} for value in values]
         rows = zip(*columns.values())  # noqa: B905 - Triton checked
         return [{**same, **dict(zip(columns, row))} for row in rows]  # noqa: B905
 
@@ -102,13 +115,17 @@ class Signature:
         """Each request's own answer, for what the method returned for all."""
         return joined.split(self.batch_answer(answer, joined.rows), self._shapes)
 
+    def evened(self, answers):
+        """The answers to requests that arrived together, filled up where the spec tells a value."""
+        return evened(answers, self._evens) if self._evens else answers
+
     def items_answer(self, returned):
         """Output -> array, for what the method returned for each row."""
         if self._is_value:
-            (output,) = self._outputs
-            return {output.name: output.batch(returned, len(returned))}
+            output = self._outputs[0]
+            return {output.name: output.items(returned)}
         return {
-            output.name: output.batch([output.part(one) for one in returned], len(returned))
+            output.name: output.items([output.part(one) for one in returned])
             for output in self._outputs
         }
 
