@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SOURCE = "source"
 _ADAPTER = WORKER.parent
+_MODULES = "nos_python_model"
 
 
 def package(
@@ -90,10 +91,9 @@ def _write_source(folder: Path, files: Sequence[str], source: Path) -> None:
 
 def _write_adapter(version: Path) -> None:
     shutil.copyfile(_ADAPTER / "model.py", version / "model.py")
-    package = bindings.__name__.rpartition(".")[0].rpartition(".")[2]
-    (version / package).mkdir()
-    for file in sorted((_ADAPTER / package).glob("*.py")):
-        shutil.copyfile(file, version / package / file.name)
+    (version / _MODULES).mkdir()
+    for file in sorted((_ADAPTER / _MODULES).glob("*.py")):
+        shutil.copyfile(file, version / _MODULES / file.name)
 
 
 def _same(source: str, target: str) -> None:
