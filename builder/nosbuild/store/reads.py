@@ -19,6 +19,8 @@ from nosbuild.store.hashing import sha256_of_file
 
 _CODE = (".py", ".so")
 _METADATA = ".dist-info/"
+_OURS = Path(__file__).resolve().parents[1]
+"""This package, whose version is known."""
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/share/zoneinfo")
 
 
@@ -66,7 +68,13 @@ def recorded_reads(folder: Path, scratch: Path) -> Iterator[dict[str, str]]:
             path = Path(name)
             own = path.is_relative_to(folder)
             outside = any(path.is_relative_to(place) for place in (scratch, cache_folder())) or (
-                not own and (name.endswith(_CODE) or name.startswith(_SYSTEM) or _METADATA in name)
+                not own
+                and (
+                    name.endswith(_CODE)
+                    or name.startswith(_SYSTEM)
+                    or _METADATA in name
+                    or path.is_relative_to(_OURS)
+                )
             )
             if not outside and path.is_file():
                 digests[name] = sha256_of_file(path)
