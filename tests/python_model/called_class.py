@@ -117,6 +117,19 @@ class Model:
     def zeros(self, n: int) -> Annotated[np.ndarray, "float32[n]"]:
         return np.zeros(n)
 
+    def grid(self, n: int) -> Annotated[np.ndarray, "float32[n, 2, m]"]:
+        return np.ones((n, 2 if n else 3, 4 - n))
+
+    def codes(self, texts: list[str]) -> list[list[int]]:
+        return [[ord(letter) for letter in text] for text in texts]
+
+    def longest(self, texts: list[str]) -> Annotated[np.ndarray, "int64[batch, n]"]:
+        rows = self.codes(texts)
+        return np.array([row + [-1] * (max(map(len, rows)) - len(row)) for row in rows])
+
+    async def slow_letters(self, text: str) -> list[str]:
+        return self.letters(text)
+
     async def slow(self, text: str) -> str:
         Model.calls += 1
         seen = Model.calls

@@ -195,6 +195,42 @@ def test_unequal_shapes_are_joined_only_when_padding_is_told(method, pad):
         assert (answer["output"][..., 1] == seen).all()
 
 
+@pytest.mark.parametrize("name", ["letters", "slow_letters"])
+def test_answers_of_unequal_size_are_filled_up_when_padding_is_told(method, name):
+    letters = method(name, pad={"output": "-"})
+    found = letters.one(text=strings("ab", "", "c"))["output"]
+    assert [words(row) for row in found] == [["a", "b"], ["-", "-"], ["c", "-"]]
+    assert [words(one["output"]) for one in letters.adapted({"text": strings("xyz")})] == [
+        ["x", "y", "z"]  # alone: as the method gave it
+    ]
+    first, bad, last = letters.adapted(
+        {"text": strings("ab")}, {"text": strings(b"\xff")}, {"text": strings("c", "d")}
+    )
+    assert words(first["output"]) == ["a", "b"]
+    assert bad["type"] == "BadInput"
+    assert words(last["output"]) == ["c", "-", "d", "-"]  # those beside it have two
+
+
+def test_every_axis_that_varies_is_filled_up_and_no_other(method):
+    grid = method("grid", pad={"output": float("-inf")})
+    found = grid.one(n=np.array([1, 3]))["output"]
+    assert (found.shape, found.dtype) == ((2, 3, 2, 3), np.float32)
+    assert (found[0, :1] == 1).all()
+    assert (found[0, 1:] == -np.inf).all()
+    assert (found[1, ..., :1] == 1).all()
+    assert (found[1, ..., 1:] == -np.inf).all()
+    assert "differ in shape" in grid.one(n=np.array([0, 1]))["message"]  # it gives [0, 3, 4]
+
+
+def test_a_whole_batch_may_be_answered_in_rows_of_unequal_length(method):
+    requests = {"texts": strings("a", "bc")}, {"texts": strings("")}
+    found = method("codes", pad={"output": 0}).adapted(*requests)
+    assert [one["output"].tolist() for one in found] == [[[97, 0], [98, 99]], [[0, 0]]]
+    assert "differ in shape" in method("codes").adapted(*requests)[0]["message"]
+    found = method("longest", pad={"output": -1}).adapted(*requests)
+    assert [one["output"].tolist() for one in found] == [[[97, -1], [98, 99]], [[-1, -1]]]
+
+
 def test_only_the_guilty_fail_with_their_own_error(method):
     upper = method("upper")
     found = upper.adapted(*({"text": strings(word)} for word in ("a", "bad 1", "b", "exit 2")))

@@ -63,7 +63,7 @@ class Adapter:
             except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
                 return [Failure(error)]
         if self._by_item or not self._batched:
-            return [self._answer(request) for request in requests]
+            return self._signature.evened([self._answer(request) for request in requests])
         if self._signature.are_alike(requests):
             return self._group_answers(requests)
         answers = [None] * len(requests)
@@ -189,7 +189,7 @@ class Adapter:
             groups = self._signature.groups(requests)
         fillings = [self._fill(answers, requests, positions) for positions in groups]
         await asyncio.gather(*fillings)
-        return answers
+        return self._signature.evened(answers)
 
     async def _fill(self, answers, requests, positions):
         members = [requests[position] for position in positions]

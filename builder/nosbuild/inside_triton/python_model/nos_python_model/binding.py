@@ -9,7 +9,7 @@
      "inputs": [...], "outputs": [...], "takes": "batch", "form": "value", "records": false,
      "is_async": false, "streams": false,    what describe() says of that method
      "batched": true,                        max_batch_size is above 0: tensors have a batch axis
-     "pad": {"ids": 0},                      input -> value that fills up requests of unequal shape
+     "pad": {"ids": 0},                      input or output -> value that fills up unequal shapes
      "models": {"ocr_recognize": {"inputs": {"image": {"dtype": "float32", "shape": [-1, 3]}},
                                   "decoupled": false, "legs": false}}}
 

@@ -5,6 +5,7 @@ where they have equal shapes, or where the spec tells a value to pad them with.
 """
 
 import numpy as np
+from nos_python_model.filling import longest
 
 
 def groups(requests, arguments, pad):
@@ -83,10 +84,9 @@ class Joined:
                 for dim, size in zip(argument.shape, shape)  # noqa: B905 - as many
                 if isinstance(dim, str)
             )
-        longest = np.max(shapes, axis=0).tolist()
         if isinstance(value, str):
             value = value.encode()
-        whole = np.full((self.rows, *longest), value, dtype=arrays[0].dtype)
+        whole = np.full((self.rows, *longest(shapes)), value, dtype=arrays[0].dtype)
         for rows, array in zip(self._rows, arrays):  # noqa: B905 - one each
             whole[(rows, *[slice(size) for size in array.shape[1:]])] = array
         return whole

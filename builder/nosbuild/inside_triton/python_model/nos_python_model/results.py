@@ -143,18 +143,22 @@ class Output:
 
     def _filled(self, values):
         """As ``_array``, for rows whose sizes may differ in the axes that vary."""
-        rows = [self._row(value) for value in values]
+        if isinstance(values, np.ndarray) and values.dtype != object:
+            return self._array(values)
+        values = list(values)
+        try:
+            rows = [self._row(value) for value in values]
+        except ValueError:  # a row that is no array in itself
+            return self._array(values)
         shapes = {row.shape for row in rows}
-        if len(shapes) < 2 or any(not self._fits(shape) for shape in shapes):
+        if len(shapes) < 2 or not all(map(self._fits, shapes)):
             return self._array(values)  # one size; or an error, which is told there or by batch()
-        if not self._is_text:
-            rows = [self._cast(row) for row in rows]
         return stacked(rows, self.filler)
 
     def _row(self, value):
         if self._is_text:
-            return self._strings([value])[0]
-        return np.asarray(value)
+            return self._strings([value])[0, ...]
+        return self._cast(np.asarray(value))
 
     def _fits(self, shape):
         return len(shape) + 1 == self._ndim and all(
