@@ -5,15 +5,24 @@ import json
 import numpy as np
 import psutil
 import pytest
-from python_folders import write_class, write_words
 
-from nosbuild.errors import InputError, NosError, Refused, SampleError, SourceError
+from nosbuild.errors import (
+    HostError,
+    InputError,
+    NosError,
+    Refused,
+    SampleError,
+    SourceError,
+    SpecError,
+)
+from nosbuild.plan import host_facts
 from nosbuild.repository.check import check_repository
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import LOCK
 from nosbuild.repository.lock import read_lock
 from nosbuild.steps import build
 from nosbuild.verify.golden import read_golden
+from python_folders import write_class, write_words
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +245,28 @@ def test_a_requirement_that_does_not_exist(repository):
     assert f"{folder / 'model.yaml'}: requirements" in caught.value.message
     assert "nosuchpackage-of-nobody" in caught.value.message
     assert state(repository) == before
+
+
+def test_a_method_whose_name_another_model_has(repository):
+    code = "class Model:\n    def __call__(self, text: str) -> str: ...\n"
+    code += "    def other(self, text: str) -> str: ..."
+    write_class(repository / "m.other", code)
+    folder = write_class(repository / "m", code, "methods: [__call__, other]")
+    with pytest.raises(SpecError, match=r"methods\[1\]: would be served as m.other, which is"):
+        build(folder)
+
+
+def test_a_class_that_wants_a_gpu_is_not_proven_without(repository):
+    code = "class Model:\n    def __init__(self, device): ...\n"
+    code += "    def __call__(self, text: str) -> str: ..."
+    folder = write_class(repository / "m", code)
+    if host_facts().gpus:
+        pytest.skip("there is a GPU")
+    with pytest.raises(
+        HostError, match="m is to run on a GPU, and cannot be proven here"
+    ) as caught:
+        build(folder, target="gpu")
+    assert "instances: {kind: cpu}" in caught.value.remedy
 
 
 def test_samples_that_fit_no_method(repository):
