@@ -12,7 +12,7 @@ import time
 import pytest
 
 from nosbuild.environments import made_once as made_once_module
-from nosbuild.environments.made_once import USED, made_once
+from nosbuild.environments.made_once import USED, made_once, remove_half_made
 from nosbuild.errors import HostError
 from nosbuild.store.in_use import unused
 
@@ -80,6 +80,33 @@ def test_a_killed_build_leaves_nothing_that_is_used(tmp_path):
     assert (folder / "content").exists()
     assert not (folder / "half").exists()
     assert not list(tmp_path.glob("thing.making-*"))
+
+
+def test_what_a_killed_build_left_goes_though_nobody_makes_it_again(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path / "thing"], check=False)
+
+    def make(folder):
+        assert len(list(tmp_path.glob("*.making-*"))) == 2
+        remove_half_made(tmp_path)
+        assert list(tmp_path.glob("*.making-*")) == [folder]
+
+    assert made_once(tmp_path / "other", make, quiet).is_dir()
+
+
+def test_it_never_appears_without_the_file_that_is_locked_by_who_uses_it(tmp_path, monkeypatch):
+    appeared = []
+    monkeypatch.setattr(
+        made_once_module, "use", lambda file: appeared.append(file.exists()) or None
+    )
+    monkeypatch.setattr(made_once_module.Path, "touch", real_touch_outside(tmp_path / "thing"))
+    made_once(tmp_path / "thing", make_slowly, quiet)
+    assert appeared == [True]
+
+
+def real_touch_outside(folder):
+    """``Path.touch`` that is too late for the folder."""
+    touch = made_once_module.Path.touch
+    return lambda path, *rest, **named: path.parent == folder or touch(path, *rest, **named)
 
 
 def test_a_build_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path):

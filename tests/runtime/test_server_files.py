@@ -69,6 +69,13 @@ def test_an_environment_of_another_nosbuild_goes_once_it_is_old(root):
     assert not list((root / "server").iterdir())
 
 
+def test_what_killed_builds_left_half_made_goes(root):
+    left = root / "environments/0123456789abcdef.making-x"
+    (left / "lib").mkdir(parents=True)
+    prune_server_files(kinds=["model environment"])
+    assert not left.exists()
+
+
 def test_what_this_process_uses_stays(root):
     folder = made_once(root / "server/mine", lambda making: None, print)
     used_before(folder, 99)

@@ -21,6 +21,8 @@ _HELD: dict[Path, int] = {}
 """Folder -> descriptor that keeps it in use, for as long as this process lives: so does what it
 starts from there."""
 
+_MAKING = ".making-"
+
 
 def made_once(
     folder: Path, make: Callable[[Path], None], on_progress: Callable[[str], None]
@@ -57,6 +59,16 @@ def remove_made(folder: Path) -> bool:
     # What its Python compiled lies below the folder's own name.
     shutil.rmtree(cache_folder() / "pycache" / os.fspath(folder).lstrip("/"), ignore_errors=True)
     return True
+
+
+def remove_half_made(parent: Path) -> None:
+    """Remove what killed processes left of folders that they were making in ``parent``."""
+    from filelock import FileLock, Timeout
+
+    for left in parent.glob(f"*{_MAKING}*"):
+        lock = FileLock(parent / f"{left.name.partition(_MAKING)[0]}.lock")
+        with suppress(Timeout), lock.acquire(timeout=0):  # otherwise it is being made
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_used(folder: Path) -> bool:
@@ -96,12 +108,13 @@ def _make_alone(
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
     # The lock is ours, so whatever lies here was left by a process that died.
-    for stale in folder.parent.glob(f"{folder.name}.making-*"):
+    for stale in folder.parent.glob(f"{folder.name}{_MAKING}*"):
         shutil.rmtree(stale)
-    making = Path(tempfile.mkdtemp(prefix=f"{folder.name}.making-", dir=folder.parent))
+    making = Path(tempfile.mkdtemp(prefix=f"{folder.name}{_MAKING}", dir=folder.parent))
     try:
         making.chmod(0o755)
         make(making)
+        (making / USED).touch()  # nobody may find it without: who removes it locks this file
         making.rename(folder)
     finally:
         if making.exists():

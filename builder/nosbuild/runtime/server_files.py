@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from nosbuild.environments.interpreters import find_interpreter
-from nosbuild.environments.made_once import USED, remove_made
+from nosbuild.environments.made_once import USED, remove_half_made, remove_made
 from nosbuild.errors import HostError
 from nosbuild.runtime.environment import backends_folder, server_folder
 from nosbuild.runtime.service_record import running_services
@@ -94,8 +94,9 @@ def prune_server_files(
     if dry_run:
         return goes
     with cache_errors():
-        for folder in ("server", "backends", "environments"):
-            remove_abandoned(cache_folder() / folder)
+        for name in ("server", "backends", "environments", "resolved"):
+            remove_abandoned(cache_folder() / name)
+            remove_half_made(cache_folder() / name)
         return [files for files in goes if _REMOVE[files.kind](files.path)]
 
 
