@@ -88,8 +88,9 @@ import json, os, signal, sys
 from nosbuild.environments import model_environment as room
 from nosbuild.environments.locked import LockedEnvironment
 
-def kill_in_the_middle(arguments, *, python, on_line):
-    real(arguments, python=python, on_line=lambda line: os.kill(os.getpid(), signal.SIGKILL))
+def kill_in_the_middle(arguments, **options):
+    kill = lambda line: "Installing" in line and os.kill(os.getpid(), signal.SIGKILL)
+    real(arguments, **{**options, "on_line": kill})
 
 real, room.run_pip = room.run_pip, kill_in_the_middle
 locked = LockedEnvironment.from_json(json.loads(sys.argv[1]), "test")
@@ -97,9 +98,11 @@ room.model_environment(locked, print)
 """
 
 
-def test_one_killed_in_the_middle_leaves_nothing_that_is_used(cache, six):
+def test_one_killed_in_the_middle_leaves_nothing_that_is_used(cache, six, tmp_path):
     command = [sys.executable, "-c", KILLED, json.dumps(six.as_json())]
-    killed = subprocess.run(command, check=False, env=dict(os.environ))
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    killed = subprocess.run(command, check=False, env={**os.environ, "TMPDIR": str(elsewhere)})
     assert killed.returncode == -signal.SIGKILL
     (half,) = (cache / "environments").glob(f"{six.key}.making-*")
     assert (half / "bin").is_dir(), "nothing was begun; nothing was tested"
@@ -109,6 +112,9 @@ def test_one_killed_in_the_middle_leaves_nothing_that_is_used(cache, six):
     environment, _ = make(six)
     assert output(environment, "import six; print(six.__version__)") == "1.16.0"
     assert not list((cache / "environments").glob("*.making-*"))
+    # Neither of what pip had unpacked.
+    assert not list((cache / "environments").glob(".scratch-*"))
+    assert not list(elsewhere.iterdir())
 
 
 def commands():

@@ -24,6 +24,7 @@ from nosbuild.environments.resolving import WHY_NUMPY_1, resolve
 from nosbuild.errors import HostError, InputError
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
 from nosbuild.store.host_errors import FULL
+from nosbuild.store.scratch import scratch_folder
 
 __all__ = ["Environment", "LockedEnvironment", "environment_folder", "model_environment", "resolve"]
 
@@ -166,11 +167,13 @@ def _install(
     # Compiled when imported, into the cache folder: see inside_triton/server_python.
     options = ["--no-deps", "--require-hashes", "--ignore-installed", "--no-compile"]
     try:
-        run_pip(
-            ["install", *options, f"--requirement={lines}"],
-            python=making / "bin/python3",
-            on_line=tell,
-        )
+        with scratch_folder(making.parent) as scratch:
+            run_pip(
+                ["install", *options, f"--requirement={lines}"],
+                python=making / "bin/python3",
+                scratch=scratch,
+                on_line=tell,
+            )
     except PipFailed as failed:
         reason = pip_reason(failed.lines)
         message = "\n  ".join([f"{where}: pip could not install what was locked:", *reason.lines])

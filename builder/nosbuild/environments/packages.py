@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nosbuild.environments.pip_reasons import pip_reason
@@ -50,7 +50,7 @@ def make_venv(interpreter: Path, folder: Path, *, system_site: bool = False) -> 
     """
     options = ["--system-site-packages"] if system_site else []
     command = [str(interpreter), "-I", "-m", "venv", "--without-pip", *options, str(folder)]
-    status, lines = _run(command, None)
+    status, lines = _run(command, None, {})
     if status:
         raise HostError(
             "\n  ".join([f"{interpreter} cannot make a virtual environment:", *lines[-4:]]),
@@ -78,6 +78,7 @@ def run_pip(
     arguments: Sequence[str],
     *,
     python: Path | None = None,
+    scratch: Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
     """Run pip; it ends with this process, however that ends.
@@ -85,6 +86,7 @@ def run_pip(
     Args:
         arguments: the command and its options.
         python: the interpreter whose environment it concerns; None for the running one.
+        scratch: where it unpacks and builds; it leaves all of that behind where it is killed.
         on_line: told every line that pip writes, as it comes.
 
     Raises:
@@ -94,7 +96,8 @@ def run_pip(
     general = ["--disable-pip-version-check", "--no-input", "--no-color"]
     command, *rest = arguments
     bar = ["--progress-bar", "off"] if command == "install" else []
-    status, lines = _run([*_pip(python), command, *general, *bar, *rest], on_line)
+    line = [*_pip(python), command, *general, *bar, *rest]
+    status, lines = _run(line, on_line, {"TMPDIR": str(scratch)} if scratch else {})
     if status:
         raise PipFailed(lines)
 
@@ -124,7 +127,9 @@ def _pip(python: Path | None) -> list[str]:
     )
 
 
-def _run(command: list[str], on_line: Callable[[str], None] | None) -> tuple[int, list[str]]:
+def _run(
+    command: list[str], on_line: Callable[[str], None] | None, more: Mapping[str, str]
+) -> tuple[int, list[str]]:
     """The exit status, and every line that was written."""
     variables = {name: value for name, value in os.environ.items() if name not in _UNSET}
     try:
@@ -135,7 +140,7 @@ def _run(command: list[str], on_line: Callable[[str], None] | None) -> tuple[int
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**variables, **_SET},
+            env={**variables, **_SET, **more},
             preexec_fn=_end_with_parent,
         )
     except OSError as error:

@@ -46,7 +46,8 @@ def pip_reason(lines: Sequence[str]) -> PipReason:
     """Find the reason in everything that pip wrote."""
     text = "\n".join(lines)
     if _DISK.search(text):
-        return PipReason("disk", tuple(line.strip() for line in lines if _DISK.search(line))[-1:])
+        full = [line.strip().removeprefix("ERROR: ") for line in lines if _DISK.search(line)]
+        return PipReason("disk", tuple(full[-1:]))
     if _NETWORK.search(text) and "from versions: none" in text:
         tried = [line for line in lines if _NETWORK.search(line)]
         return PipReason("network", (*_errors(lines), tried[-1].strip()))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from nosbuild.errors import HostError, InputError
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.store.host_errors import FULL, cache_errors
+from nosbuild.store.scratch import scratch_folder
 
 NUMPY = "numpy<2"
 """Required of every environment: Triton hands tensors over as numpy arrays."""
@@ -142,8 +142,8 @@ def _report(
 
     Its format: https://pip.pypa.io/en/stable/reference/installation-report/
     """
-    with tempfile.TemporaryDirectory(prefix="nosbuild-") as folder:
-        file = Path(folder) / "report.json"
+    with _scratch() as scratch:
+        file = scratch / "report.json"
         arguments = ["install", "--dry-run", f"--report={file}", *asked, NUMPY]
         if not system_site:
             arguments.append("--ignore-installed")
@@ -151,6 +151,7 @@ def _report(
             run_pip(
                 arguments,
                 python=interpreter.executable,
+                scratch=scratch,
                 on_line=lambda line: _tell_of_download(line, on_progress),
             )
         except PipFailed as failed:
@@ -251,10 +252,16 @@ def _read(file: Path) -> LockedEnvironment | None:
 
 
 def _write(file: Path, locked: LockedEnvironment) -> None:
+    with _scratch() as scratch:
+        new = scratch / "new"
+        new.write_text(json.dumps(locked.as_json(), indent=1), encoding="utf-8")
+        new.replace(file)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    root = cache_folder() / _RESOLVED
     with cache_errors():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=file.parent, prefix=".", delete=False
-        ) as new:
-            json.dump(locked.as_json(), new, indent=1)
-        Path(new.name).replace(file)
+        root.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(root) as scratch:
+            yield scratch
