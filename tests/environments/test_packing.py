@@ -59,6 +59,19 @@ def test_the_same_environment_packed_twice_is_the_same_file(environment, tmp_pat
     assert "home = /usr/bin\n" in settings
 
 
+def test_what_packages_install_beside_their_modules_is_packed_too(environment, tmp_path):
+    library = environment.folder / "lib/libthing.so.2"  # as mkl and tbb do
+    library.write_bytes(b"code")
+    (environment.folder / "lib/libthing.so").symlink_to("libthing.so.2")
+    with tarfile.open(packed(environment, tmp_path / "packed")) as archive:
+        assert archive.extractfile("lib/libthing.so").read() == b"code"
+        names = set(archive.getnames())
+        absolute = {entry.name for entry in archive if entry.linkname.startswith("/")}
+    assert absolute == {"bin/python3"}, "the container has a Python of its own"
+    assert not {".used", "requirements.txt"} & names
+    assert not [name for name in names if name.startswith(("lib/libpython", "bin/python3."))]
+
+
 def test_it_takes_the_place_of_a_link(environment, tmp_path):
     place = tmp_path / "environments" / environment.key
     place.parent.mkdir()

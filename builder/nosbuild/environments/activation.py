@@ -29,9 +29,9 @@ def make_relocatable(
         system_site: packages of the base interpreter are seen too.
     """
     for file in (folder / "bin").iterdir():
-        if file.name.lower().startswith("activate"):
+        if file.stem.lower() == "activate":  # one for each shell
             file.unlink()
-        elif not file.is_symlink():
+        elif file.is_file() and not file.is_symlink():
             content = file.read_bytes()
             file.write_bytes(_SHEBANG.sub(b"#!/usr/bin/env python3\n", content, count=1))
     cfg = settings(python, interpreter, system_site)

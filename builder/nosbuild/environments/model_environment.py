@@ -30,6 +30,8 @@ __all__ = ["Environment", "LockedEnvironment", "environment_folder", "model_envi
 
 LOCK_FILE = "environment.json"
 """What the environment was made from, in its folder."""
+REQUIREMENTS_FILE = "requirements.txt"
+"""The same for pip."""
 _UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
 
 
@@ -157,7 +159,7 @@ def _make(
 def _install(
     making: Path, locked: LockedEnvironment, on_progress: Callable[[str], None], where: str
 ) -> None:
-    lines = making / "requirements.txt"
+    lines = making / REQUIREMENTS_FILE
     lines.write_text("".join(f"{each.requirement}\n" for each in locked.packages), encoding="utf-8")
 
     def tell(line: str) -> None:

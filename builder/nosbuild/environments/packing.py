@@ -14,17 +14,18 @@ import os
 import stat
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nosbuild.environments.activation import settings
 from nosbuild.environments.locked import LockedEnvironment
-from nosbuild.environments.model_environment import LOCK_FILE, Environment
+from nosbuild.environments.made_once import USED
+from nosbuild.environments.model_environment import LOCK_FILE, REQUIREMENTS_FILE, Environment
 from nosbuild.errors import InputError
 from nosbuild.plan.triton_pythons import python_of
 from nosbuild.store.host_errors import host_errors
+from nosbuild.store.scratch import scratch_folder
 
 CONTAINER_PYTHON = Path("/usr/bin/python3")
 """Of NVIDIA's images, which are Ubuntu's."""
@@ -32,6 +33,7 @@ CONTAINER_PYTHON = Path("/usr/bin/python3")
 _WHEN = 315532800
 """1980-01-01: the same environment packed twice is the same file."""
 _LEVEL = 6
+_OF_THIS_MACHINE = (USED, REQUIREMENTS_FILE)
 
 
 def check_container(locked: LockedEnvironment, release: str, *, where: str = "python") -> None:
@@ -78,13 +80,13 @@ def pack(
     on_progress(f"Packing the environment {environment.key}")
     with host_errors(f"{file} cannot be written", "Make its folder writable."):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".packing-", dir=file.parent) as scratch:
+        with scratch_folder(file.parent) as scratch:
             content = {
+                **_packages(environment),
                 **_own(environment, python),
-                **_packages(environment, environment.site_packages),
-                **_compiled(environment, Path(scratch) / "compiled"),
+                **_compiled(environment, scratch / "compiled"),
             }
-            new = Path(scratch) / "packed"
+            new = scratch / "packed"
             with (
                 new.open("wb") as raw,
                 gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as zipped,
@@ -124,28 +126,26 @@ class _Entry:
 
 
 def _own(environment: Environment, python: Path) -> dict[str, _Entry]:
-    """The interpreter, how it is activated, and the scripts of packages."""
+    """The interpreter, and how it is found."""
     locked = environment.locked
     lock = json.dumps(locked.as_json(), indent=1) + "\n"
-    entries = {
+    return {
         "pyvenv.cfg": _Entry(text=settings(locked.python, python, locked.system_site)),
         LOCK_FILE: _Entry(text=lock),
         "bin/python3": _Entry(leads_to=str(python)),
         "bin/python": _Entry(leads_to="python3"),
     }
-    for script in (environment.folder / "bin").iterdir():
-        if not script.is_symlink():
-            entries[f"bin/{script.name}"] = _Entry(script, is_executable=True)
-    return entries
 
 
-def _packages(environment: Environment, root: Path) -> dict[str, _Entry]:
+def _packages(environment: Environment) -> dict[str, _Entry]:
+    """What packages brought, wherever in the environment, and how it is activated."""
     entries = {}
-    for path in root.rglob("*"):
+    for path in environment.folder.rglob("*"):
         name = str(path.relative_to(environment.folder))
         if path.is_symlink():
-            entries[name] = _Entry(leads_to=str(path.readlink()))
-        elif path.is_file():
+            if not path.readlink().is_absolute():  # others lead to this machine's Python
+                entries[name] = _Entry(leads_to=str(path.readlink()))
+        elif path.is_file() and name not in _OF_THIS_MACHINE:
             is_executable = bool(path.stat().st_mode & stat.S_IXUSR)
             entries[name] = _Entry(path, is_executable=is_executable)
     return entries
