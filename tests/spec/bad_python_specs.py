@@ -589,7 +589,7 @@ PYTHON_SPECS = (
                 3,
                 "pad",
                 "is a number, not a mapping",
-                "write a value for each input to fill up, e.g. pad: {input_ids: 0}",
+                "write a value for each tensor to fill up, e.g. pad: {input_ids: 0}",
             ),
         ),
     ),
@@ -606,9 +606,45 @@ PYTHON_SPECS = (
         ),
     ),
     BadSpec(
-        "padding of an input that is not there",
+        "padding of a tensor that is not there",
         PYTHON + "pad: {txet: ' '}\n",
-        (Row(3, "pad.txet", "Summary.__call__ takes no argument 'txet'", "did you mean 'text'?"),),
+        (
+            Row(
+                3,
+                "pad.txet",
+                "Summary.__call__ has no input and no output 'txet'",
+                "did you mean 'text'?",
+            ),
+        ),
+    ),
+    BadSpec(
+        "padding of an output under another name",
+        PYTHON + "outputs: {short: 'string[n]'}\npad: {output: ''}\n",
+        (
+            Row(
+                4,
+                "pad.output",
+                "Summary.__call__ has no input and no output 'output'",
+                "write one of text, short",
+            ),
+        ),
+    ),
+    BadSpec(
+        "padding of an output of one shape",
+        PYTHON + "outputs: {short: 'string[2]'}\npad: {short: ''}\n",
+        (
+            Row(
+                4,
+                "pad.short",
+                "string[2] has one shape, so there is nothing to fill up",
+                "remove it, or name an axis that varies",
+            ),
+        ),
+    ),
+    BadSpec(
+        "padding of an output of another type",
+        PYTHON + "outputs: {short: 'float32[n]'}\npad: {short: ''}\n",
+        (Row(4, "pad.short", "'' is a string, but short is float32", "write e.g. short: 0"),),
     ),
     BadSpec(
         "padding of one shape",
@@ -625,7 +661,7 @@ PYTHON_SPECS = (
     BadSpec(
         "padding of another type",
         PYTHON + "inputs: {text: 'string[batch, n]'}\npad: {text: 0}\n",
-        (Row(4, "pad.text", "0 is a number, but the input is string", 'write e.g. text: ""'),),
+        (Row(4, "pad.text", "0 is a number, but text is string", 'write e.g. text: ""'),),
     ),
     BadSpec(
         "padding out of range",

@@ -80,6 +80,7 @@ def test_requirements_of_a_file(load):
         ("model.py:Outer.Inner", "pad: {text: 0}"),
         ("model.py:Fallback", "pad: {text: 0}"),  # a dataclass: its fields are arguments
         ("model.py:Summary", "methods: [read]\npad: {first_image: 0}"),  # **images
+        ("model.py:Summary", "methods: [stream]\npad: {words: 0}"),  # what it returns is not said
     ],
 )
 def test_what_the_text_does_not_tell_is_not_judged(load, reference, keys):
@@ -108,6 +109,10 @@ def test_syntax_of_a_newer_python_is_not_judged(load):
 )
 def test_padding_of_each_type(load, declared, value):
     load(f"{PYTHON}inputs: {{text: '{declared}'}}\npad: {{text: {value}}}\n")
+    load(f"{PYTHON}outputs: {{short: '{declared}'}}\npad: {{short: {value}}}\n")
+    # An output of one shape needs none, whatever the input of its name is filled up with.
+    same = f"inputs: {{text: '{declared}'}}\noutputs: {{text: 'int64[batch, 2]'}}"
+    load(f"{PYTHON}{same}\npad: {{text: {value}}}\n")
 
 
 class TestTensors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Lock(BaseModel):
     """Everything that a version was made from, and the digest of every file it serves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     format: int = 1
     model: str

@@ -23,10 +23,10 @@ from nosbuild.errors import InternalError
 from nosbuild.spec import (
     declared_tensors,
     objective,
+    padding,
     pip_requirements,
     precision,
     quality,
-    sequences,
     serving,
     sources,
 )
@@ -37,7 +37,6 @@ from nosbuild.spec.names import NAME_PATTERN
 from nosbuild.spec.pip_requirements import REQUIREMENT_PATTERN, parse_requirements
 from nosbuild.spec.problems import Finding, one_of, rejected
 from nosbuild.spec.references import CALLABLE_PATTERN
-from nosbuild.spec.sequences import parse_pad
 from nosbuild.spec.yaml_source import YamlSource
 from nosbuild.tensors import DType, TensorSpec
 
@@ -164,9 +163,13 @@ PythonField = Annotated[
     StrictStr, AfterValidator(_python_version), Field(json_schema_extra={"enum": list(PYTHONS)})
 ]
 PadField = Annotated[
-    dict[str, sequences.PadValue],
-    PlainValidator(lambda value, info: _accept(parse_pad(value, info.data.get("inputs")))),
-    WithJsonSchema(sequences.PAD_SCHEMA),
+    dict[str, padding.PadValue],
+    PlainValidator(
+        lambda value, info: _accept(
+            padding.parse_pad(value, info.data.get("inputs"), info.data.get("outputs"))
+        )
+    ),
+    WithJsonSchema(padding.PAD_SCHEMA),
 ]
 InputsField = Annotated[
     dict[str, TensorSpec] | None,

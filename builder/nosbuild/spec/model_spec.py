@@ -89,7 +89,9 @@ class ModelSpec(Section):
     dims: DimsField = Field(default_factory=dict, validate_default=True)
     """Ranges of the named axes."""
     pad: PadField = Field(default_factory=dict)
-    """Of a python model: input -> what to fill up with, so that requests of unequal shape join."""
+    """Of a python model: input or output -> what to fill up with, so that those of unequal shape
+    join.
+    """
     state: dict[StrictStr, StrictStr] = Field(default_factory=dict)
     """Input -> the output that comes back as that input with the sequence's next request."""
     sequence: Sequence | None = None

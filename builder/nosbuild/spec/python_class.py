@@ -18,6 +18,7 @@ from nosbuild.spec.yaml_source import KeyPath
 KEY: KeyPath = ("source", "python")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_VALUES = ("str", "bytes", "int", "float", "bool")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Parameters:
     """Those without a default."""
     takes_any: bool
     """It has ``**kwargs``."""
+    gives_one: bool
+    """What it returns is one output, as the text tells; otherwise there may be others."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ def _class(node: ast.ClassDef, file: str) -> PythonClass:
     is_dataclass = any(name.endswith("dataclass") for name in decorated)
     init = methods.get("__init__")
     if "__init__" not in methods and plain and not decorated:
-        init = Parameters(f"{file}:{node.lineno}", (), (), takes_any=False)
+        where = f"{file}:{node.lineno}"
+        init = Parameters(where, (), (), takes_any=False, gives_one=False)
     return PythonClass(
         name=node.name,
         where=f"{file}:{node.lineno}",
@@ -213,4 +217,17 @@ def _parameters(node: _Function, decorators: list[str], file: str) -> Parameters
         names=tuple(names),
         required=tuple(required),
         takes_any=arguments.kwarg is not None,
+        gives_one=_is_one(node.returns),
     )
+
+
+def _is_one(annotation: ast.expr | None) -> bool:
+    """``str``, ``list[list[int]]``, ``Annotated[np.ndarray, ...]``: nothing that has parts."""
+    if isinstance(annotation, ast.Subscript) and isinstance(annotation.value, ast.Name):
+        inner = annotation.slice
+        if annotation.value.id == "Annotated" and isinstance(inner, ast.Tuple) and inner.elts:
+            inner = inner.elts[0]
+        return annotation.value.id in ("list", "Annotated") and _is_one(inner)
+    if isinstance(annotation, ast.Attribute):
+        return annotation.attr == "ndarray"
+    return isinstance(annotation, ast.Name) and annotation.id in _VALUES

@@ -19,6 +19,8 @@ _GIVEN = {
 """Parameters of ``__init__`` that the server fills."""
 
 DEFAULT_METHODS = ("__call__",)
+SINGLE = "output"
+"""The output that one value is, unless ``outputs`` names it."""
 
 
 def python_findings(data: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
@@ -146,17 +148,29 @@ def _method(found: PythonClass, name: str, key: tuple[str | int, ...]) -> Iterat
 def _arguments(
     found: PythonClass, data: Mapping[str, Any], methods: list[str]
 ) -> Iterator[Finding]:
-    """Names of ``inputs`` and ``pad`` that no served method takes."""
+    """Names of ``inputs`` that no served method takes; those of ``pad`` may be outputs."""
     known: list[str] = []
+    gives_one = True
     for method in methods:
         takes = found.methods.get(method)
         if takes is None or takes.takes_any:
             return
         known += takes.names
-    for section in ("inputs", "pad"):
-        written = data.get(section)
-        for name in written if isinstance(written, dict) else ():
-            if name not in known:
-                remedy = did_you_mean(name, known, one_of(dict.fromkeys(known)))
-                of = " and ".join(f"{found.name}.{method}" for method in methods)
-                yield Finding((section, name), f"{of} takes no argument {name!r}", remedy)
+        gives_one = gives_one and takes.gives_one
+    of = " and ".join(f"{found.name}.{method}" for method in methods)
+    for name in _names(data, "inputs"):
+        if name not in known:
+            remedy = did_you_mean(name, known, one_of(dict.fromkeys(known)))
+            yield Finding(("inputs", name), f"{of} takes no argument {name!r}", remedy)
+    outputs = _names(data, "outputs")
+    known += outputs if len(outputs) == 1 else [*outputs, SINGLE]
+    for name in _names(data, "pad") if gives_one else ():
+        if name not in known:
+            remedy = did_you_mean(name, known, one_of(dict.fromkeys(known)))
+            yield Finding(("pad", name), f"{of} has no input and no output {name!r}", remedy)
+
+
+def _names(data: Mapping[str, Any], section: str) -> list[str]:
+    """The keys of a mapping; what else stands there is told by the field itself."""
+    written = data.get(section)
+    return list(written) if isinstance(written, dict) else []

@@ -1,20 +1,17 @@
-"""``pad``, ``state`` and ``sequence``: how requests of unequal shape, or of one sequence, meet."""
+"""``state`` and ``sequence``: how requests of one sequence meet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
-from nosbuild.spec.declared_tensors import integer_limits
 from nosbuild.spec.problems import Finding, did_you_mean, one_of, rejected
 from nosbuild.spec.serving import Positive, Section
-from nosbuild.spec.yaml_source import type_name
-from nosbuild.tensors import BATCH, DType, TensorSpec
+from nosbuild.tensors import BATCH, TensorSpec
 
 Tensors = dict[str, TensorSpec]
-PadValue = bool | int | float | str
 
 
 class Sequence(Section):
@@ -76,58 +73,3 @@ def _unlike(taken: TensorSpec, given: TensorSpec) -> Iterator[Finding]:
         )
         remedy = "declare both alike, but for the names of axes: a state goes in as it came out"
         yield Finding(("state", taken.name), found, remedy)
-
-
-def parse_pad(value: object, inputs: Tensors | None) -> dict[str, PadValue] | list[Finding]:
-    """Read ``pad``: input -> the value to fill up with, or say everything that is wrong with it.
-
-    Args:
-        value: what stands there.
-        inputs: those that the spec declares, whose dtype the value must have.
-    """
-    if not isinstance(value, dict):
-        remedy = "write a value for each input to fill up, e.g. pad: {input_ids: 0}"
-        return [Finding(("pad",), f"is {type_name(value)}, not a mapping", remedy)]
-    findings: list[Finding] = []
-    for name, filler in value.items():
-        key = ("pad", name)
-        if not isinstance(filler, (bool, int, float, str)):
-            found = f"is {type_name(filler)}, not a value to fill up with"
-            findings.append(Finding(key, found, "write one number or string"))
-        elif tensor := (inputs or {}).get(name):
-            findings += _unfit_pad(tensor, filler)
-    return findings or value
-
-
-def _unfit_pad(tensor: TensorSpec, filler: PadValue) -> Iterator[Finding]:
-    key = ("pad", tensor.name)
-    if not set(tensor.axes.values()) - {BATCH}:
-        found = f"{tensor.declaration} has one shape, so there is nothing to fill up"
-        yield Finding(key, found, "remove it, or name an axis that varies")
-    elif not _is_of(tensor.dtype, filler):
-        fits = {"string": '""', "bool": "false"}.get(tensor.dtype.name, "0")
-        found = f"{filler!r} is {type_name(filler)}, but the input is {tensor.dtype.name}"
-        yield Finding(key, found, f"write e.g. {tensor.name}: {fits}")
-    elif tensor.dtype.is_integer and isinstance(filler, int):
-        lowest, highest = integer_limits(tensor.dtype)
-        if not lowest <= filler <= highest:
-            remedy = f"write a number from {lowest} to {highest}"
-            yield Finding(key, f"{filler} does not fit {tensor.dtype.name}", remedy)
-
-
-def _is_of(dtype: DType, filler: PadValue) -> bool:
-    if dtype.name == "string":
-        return isinstance(filler, str)
-    if dtype.name == "bool":
-        return isinstance(filler, bool)
-    if isinstance(filler, (bool, str)):
-        return False
-    return dtype.is_float or isinstance(filler, int)
-
-
-PAD_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "Of a python model: input -> what to fill up with to join unequal requests.",
-    "additionalProperties": {"type": ["boolean", "number", "string"]},
-}
-"""JSON Schema of ``pad``."""

@@ -85,7 +85,7 @@ source:
 # inputs:
 #   image: uint8[height, width, 3]
 
-# What to fill up with, so that requests of unequal shape go into one batch.
+# What to fill up with, so that inputs and outputs of unequal shape go into one batch.
 # pad: {image: 0}
 """,
     "pipeline": """\
