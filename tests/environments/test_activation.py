@@ -1,9 +1,29 @@
 """Scripts of an environment whose folder moves: those of venv go, those of packages stay."""
 
+import subprocess
 import sys
 from pathlib import Path
 
-from nosbuild.environments.activation import make_relocatable
+import pytest
+
+from nosbuild.environments.activation import check_readable, make_relocatable
+from nosbuild.errors import HostError
+
+
+@pytest.mark.parametrize(("name", "told"), [("a b", "a blank"), ("a&b", "&"), ("it's", "'")])
+def test_paths_that_are_no_word_of_bash(name, told):
+    with pytest.raises(HostError, match=f"/{name}/x has {told} in its path"):
+        check_readable(Path("/models", name, "x"), "")
+
+
+@pytest.mark.parametrize("name", ["models", "modèles", "a~1", "a.b-c_d+e", "a#b", "a{b}"])
+def test_paths_that_are(name):
+    path = Path("/models", name)
+    check_readable(path, "")
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {path}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == str(path)
 
 
 def test_only_the_activations_of_venv_are_replaced(tmp_path):

@@ -25,6 +25,15 @@ def test_a_link_is_made_kept_and_corrected(environment, tmp_path):
     assert [each.name for each in place.parent.iterdir()] == [environment.key]
 
 
+def test_a_folder_in_its_place_is_left_alone_and_told(environment, tmp_path):
+    place = tmp_path / "environments" / environment.key
+    (place / "bin").mkdir(parents=True)
+    with pytest.raises(HostError, match="is a folder") as caught:
+        link_environment(place.parent, environment)
+    assert caught.value.remedy.startswith("Remove it")
+    assert [each.name for each in place.parent.iterdir()] == [environment.key]
+
+
 def test_what_is_packed_there_stays(environment, tmp_path):
     packed = tmp_path / "environments" / environment.key
     packed.parent.mkdir()

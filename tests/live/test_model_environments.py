@@ -127,6 +127,12 @@ def archive(tmp_path_factory, new, theirs):
     return pack(environment, file, python=theirs.executable, on_progress=quiet)
 
 
+def test_a_repository_that_bash_cannot_read_is_refused_at_once(tmp_path, new):
+    model(tmp_path / "my models", "new", new)
+    with pytest.raises(HostError, match="models/new has a blank in its path"):
+        serve(tmp_path / "my models", announce=False)
+
+
 def put(archive, model):
     (model / "environments").mkdir()
     shutil.copy(archive, model / "environments")

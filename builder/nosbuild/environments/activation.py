@@ -10,11 +10,30 @@ import re
 import secrets
 from pathlib import Path
 
+from nosbuild.errors import HostError
+
 _INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
 _ACTIVATE = _INSIDE_TRITON / "model_environments/activate"
 _WORKER_HOOK = _INSIDE_TRITON / "server_python/sitecustomize.py"
 _HOOK = "nosbuild_worker"
 _SHEBANG = re.compile(rb"\A#!.*python[\d.]*\n|\A#!/bin/sh\n'''exec' .*\n' '''\n")
+
+
+_SPECIAL = re.compile(r"[^\w@%+=:,./~#^!{}\[\]-]")
+
+
+def check_readable(path: Path, remedy: str) -> None:
+    """Refuse a path that Triton cannot activate: it writes it into a line of bash, unquoted
+    (python_backend, src/stub_launcher.cc), and waits for a worker that never comes.
+
+    Raises:
+        HostError: with the remedy.
+    """
+    if found := _SPECIAL.search(str(path)):
+        what = "a blank" if found[0].isspace() else found[0]
+        raise HostError(
+            f"{path} has {what} in its path, which Triton's Python backend cannot read", remedy
+        )
 
 
 def make_relocatable(

@@ -45,6 +45,11 @@ class Interpreter:
         return self.version[:2]
 
 
+def link_library(interpreter: Interpreter, folder: Path) -> None:
+    """Put its library into the folder, alone: others beside it must not shadow Triton's."""
+    (folder / interpreter.library.name).symlink_to(interpreter.library)
+
+
 def find_interpreter(minor: tuple[int, int] | None = None) -> Interpreter:
     """The running interpreter where it can host the stub, otherwise another one of this machine.
 
@@ -84,7 +89,7 @@ def _candidates() -> Iterator[Path]:
 
 def _places() -> Iterator[Path]:
     yield Path(sys.executable)
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's own raises where there is none
     pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", home / ".local/share/uv/python"))
     for major, minor in SUPPORTED:

@@ -45,6 +45,11 @@ def link(place: Path, target: Path) -> None:
     Raises:
         HostError: the folder cannot be written, or a folder lies there.
     """
+    if place.is_dir() and not place.is_symlink():
+        raise HostError(
+            f"{place} is a folder, where a link has to lead to {target}",
+            "Remove it; nosbuild build --pack makes what may lie there in place of a link.",
+        )
     if place.is_symlink() and place.readlink() == target:
         return
     new = place.with_name(f".{place.name}.{secrets.token_hex(4)}")

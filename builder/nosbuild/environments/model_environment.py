@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.environments.activation import make_relocatable, renew
-from nosbuild.environments.interpreters import Interpreter, find_interpreter
+from nosbuild.environments.activation import check_readable, make_relocatable, renew
+from nosbuild.environments.interpreters import find_interpreter, link_library
 from nosbuild.environments.locked import LockedEnvironment, this_platform
 from nosbuild.environments.made_once import made_once, remove_made
 from nosbuild.environments.packages import PipFailed, make_venv, run_pip
@@ -32,7 +32,8 @@ LOCK_FILE = "environment.json"
 """What the environment was made from, in its folder."""
 REQUIREMENTS_FILE = "requirements.txt"
 """The same for pip."""
-_UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
+"""Variables that would bring packages of the user into a Python that is not theirs."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Environment:
 
     def variables(self) -> dict[str, str]:
         """Environment variables of a process that runs in it, as Triton's worker does."""
-        inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
+        inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         return {
             **inherited,
             "PATH": os.pathsep.join([str(self.folder / "bin"), os.environ.get("PATH", os.defpath)]),
@@ -106,11 +107,7 @@ def model_environment(
     """
     _refuse_foreign(locked, where)
     folder = environment_folder(locked)
-    if any(character.isspace() for character in str(folder)):
-        raise HostError(
-            f"{folder} has a blank in its path, which Triton's Python backend cannot read",
-            f"Name another folder in {CACHE_VARIABLE}.",
-        )
+    check_readable(folder, f"Name another folder in {CACHE_VARIABLE}.")
     if folder.is_dir() and not (folder / "bin/python3").exists():
         on_progress(f"Removing {folder.name}, whose Python is gone")
         remove_made(folder)
@@ -151,7 +148,7 @@ def _make(
     make_venv(interpreter.executable, making, system_site=locked.system_site)
     if locked.packages:
         _install(making, locked, on_progress, where)
-    _link_library(making, interpreter)
+    link_library(interpreter, making / "lib")
     make_relocatable(making, locked.python, interpreter.executable, locked.system_site)
     (making / LOCK_FILE).write_text(json.dumps(locked.as_json(), indent=1) + "\n", encoding="utf-8")
 
@@ -191,8 +188,3 @@ def _install(
         raise HostError(
             message, "Check the network and pip's index (pip config list), then try again."
         ) from failed
-
-
-def _link_library(making: Path, interpreter: Interpreter) -> None:
-    # One library, not its whole folder: others in there must not shadow Triton's.
-    (making / "lib" / interpreter.library.name).symlink_to(interpreter.library)

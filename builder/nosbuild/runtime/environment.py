@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nosbuild.environments.interpreters import Interpreter, find_interpreter
+from nosbuild.environments.interpreters import Interpreter, find_interpreter, link_library
 from nosbuild.environments.made_once import made_once
-from nosbuild.environments.model_environment import environments_folder
+from nosbuild.environments.model_environment import NOT_INHERITED, environments_folder
 from nosbuild.environments.packages import install, make_venv
 from nosbuild.runtime.gpu_needs import GpuNeeds
 from nosbuild.store.folders import cache_folder
@@ -41,7 +41,6 @@ _INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
 _SHARED = _INSIDE_TRITON / "shared"
 _SERVER_PYTHON = _INSIDE_TRITON / "server_python"
 _IGNORED = shutil.ignore_patterns("__pycache__")
-_UNSET = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class ServerEnvironment:
         The stub finds its Python as ``python3`` on PATH and its libpython on LD_LIBRARY_PATH; the
         user's PYTHONPATH would bring the user's numpy along.
         """
-        inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
+        inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         libraries = [str(self.folder / "lib"), str(self.folder / "triton/nvidia_pytriton.libs")]
         return {
             **inherited,
@@ -171,10 +170,8 @@ def _install(
         if not script.is_symlink():
             script.unlink()
 
-    # One library, not its whole folder: others in there must not shadow Triton's.
-    library = making / "lib" / interpreter.library.name
-    library.parent.mkdir()
-    library.symlink_to(interpreter.library)
+    (making / "lib").mkdir()
+    link_library(interpreter, making / "lib")
 
 
 def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nosbuild.environments.activation import check_readable
 from nosbuild.environments.linking import is_packed, link, link_environment, remove_other_links
 from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import (
@@ -101,6 +102,8 @@ def _link(
         return  # Triton says so
     served = versions_in_config(read_config(folder.config), folder.versions())
     wanted = _environments(folder, served)
+    if wanted:
+        check_readable(folder.path, "Move the repository, or rename that folder.")
     others = [locked for locked in wanted.values() if locked.minor != server.interpreter.minor]
     for key, locked in wanted.items():
         if not (is_packed(folder.path / ENVIRONMENTS / key) and _works_packed(locked, server)):

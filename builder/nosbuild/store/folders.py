@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nosbuild.errors import HostError
+
 CACHE_VARIABLE = "NOSBUILD_CACHE"
 """Environment variable that moves the cache folder."""
 
 
 def cache_folder() -> Path:
-    """The cache folder: ``$NOSBUILD_CACHE``, or the user's cache folder for nosbuild."""
+    """The cache folder: ``$NOSBUILD_CACHE``, or the user's cache folder for nosbuild.
+
+    Raises:
+        HostError: the user has no home.
+    """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser().absolute()
     import platformdirs
 
-    return platformdirs.user_cache_path("nosbuild")
+    try:
+        return platformdirs.user_cache_path("nosbuild")
+    except RuntimeError as error:
+        raise HostError(
+            f"there is no folder for what nosbuild keeps: {error}",
+            f"Name one that you may write to in {CACHE_VARIABLE}.",
+        ) from error
 
 
 def steps_folder() -> Path:
