@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -21,18 +22,28 @@ import nosbuild
 from nosclient import Client
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
-GALLERY = ("minilm", "efficientnet_lite0", "ocr_detect", "ocr_recognize", "breast_cancer")
+GALLERY = (
+    "breast_cancer",
+    "efficientnet_lite0",
+    "minilm",
+    "ocr_detect",
+    "ocr_direction",
+    "ocr_recognize",
+    "smollm2_decoder",
+    "image_classifier",
+    "minilm_tokenizer",
+    "ocr",
+    "smollm2",
+    "text_embedding",
+)
+"""Those that others call come first."""
 CALLS = 9
 
-sys.path.extend(str(REPOSITORY / name) for name in GALLERY)  # each model brings its task code
+sys.path.extend(str(REPOSITORY / name) for name in ("breast_cancer", "efficientnet_lite0"))
 
-import boxes  # noqa: E402
-import decode  # noqa: E402
 import forest  # noqa: E402
 import images  # noqa: E402
-import labels  # noqa: E402
-import tokenizer  # noqa: E402
-from pictures import receipt, thumbnail  # noqa: E402
+from pictures import jpeg, receipt, thumbnail  # noqa: E402
 
 Result = TypeVar("Result")
 console = Console(highlight=False)
@@ -56,9 +67,9 @@ def sentences(client: Client) -> str:
         ("Shares fell as interest rates rose.", "The stock market dropped sharply."),
     )
     texts = [text for pair in pairs for text in pair]
-    batch = tokenizer.encode(texts)
-    outputs, ms = timed(lambda: client.run("minilm", batch))
-    vectors = outputs["sentence_embedding"]
+    batch = {"text": np.array(texts, dtype=object)[:, None]}
+    outputs, ms = timed(lambda: client.run("text_embedding", batch))
+    vectors = outputs["embedding"]
     scores = vectors @ vectors.T
 
     table = Table(box=None, header_style="dim", padding=0)
@@ -80,11 +91,14 @@ def sentences(client: Client) -> str:
 def photographs(client: Client) -> str:
     """Chelsea must be a cat and the coffee an espresso."""
     shown = {"a cat": data.chelsea(), "a cup of coffee": data.coffee()}
-    batch = np.stack([images.prepare(photograph) for photograph in shown.values()])
-    outputs, ms = timed(lambda: client.run("efficientnet_lite0", {"image": batch}))
+    files = np.array([jpeg(photograph) for photograph in shown.values()], dtype=object)
+    outputs, ms = timed(lambda: client.run("image_classifier", {"image": files[:, None]}))
 
     grid = Table.grid(padding=(0, 3))
-    bests = [labels.top(logits) for logits in outputs["logits"]]
+    bests = [
+        [(name.decode(), float(score)) for name, score in zip(row, scores, strict=True)]
+        for row, scores in zip(outputs["label"][:, :3], outputs["score"][:, :3], strict=True)
+    ]
     for photograph, best in zip(shown.values(), bests, strict=True):
         lines = [f"{'█' * round(24 * p):24} {p:5.1%} {name}" for name, p in best]
         answer = Text("\n".join(lines), style="cyan")
@@ -97,37 +111,48 @@ def photographs(client: Client) -> str:
     assert names == ["Egyptian cat", "espresso"], (
         f"the pictures are taken for {' and '.join(names)}"
     )
-    return f"{names[0]}, {names[1]} [dim]{ms / len(batch):.1f} ms an image"
+    return f"{names[0]}, {names[1]} [dim]{ms / len(files):.1f} ms an image"
 
 
 def reading(client: Client) -> str:
-    """Every line of a rendered receipt must be found by one model and read by the other."""
+    """Every line of a rendered receipt must be found, turned upright and read, in one request."""
     written = ("The quick brown fox", "Total due: 1,284.50 EUR", "https://example.org/triton")
-    page = receipt(written)
-    prepared = boxes.prepare(page)[None]
-    outputs, find_ms = timed(lambda: client.run("ocr_detect", {"x": prepared}))
-    found = boxes.find(outputs["sigmoid_0.tmp_0"], page.shape)
+    page = receipt(written, degrees=8)
+    image = np.array([jpeg(page)], dtype=object)
+    outputs, ms = timed(lambda: client.run("ocr", {"image": image}))
+    read = [text.decode() for text in outputs["text"]]
 
     table = Table(box=None, header_style="dim")
     for heading in ("found at", "read", "sure"):
         table.add_column(heading)
-    read, times = [], []
-    for box in found:
-        line = decode.prepare(box.cut(page))[None]
-        outputs, ms = timed(lambda line=line: client.run("ocr_recognize", {"x": line}))
-        text, score = decode.decode(outputs["softmax_11.tmp_0"][0], decode.charset())
-        table.add_row(f"[dim]{box.left:3}, {box.top:3}[/]", f"[cyan]{text}[/]", f"{score:.0%}")
-        read.append(text)
-        times.append(ms)
+    for text, box, score in zip(read, outputs["boxes"], outputs["scores"], strict=True):
+        x, y = box[0]
+        table.add_row(f"[dim]{x:3.0f}, {y:3.0f}[/]", f"[cyan]{text}[/]", f"{score:.0%}")
     grid = Table.grid(padding=(0, 3))
     grid.add_row(*([thumbnail(page, columns=30), table] if console.color_system else [table]))
     console.print(Padding(grid, (0, 2)))
 
     assert tuple(read) == written, f"the page says {written}, read was {tuple(read)}"
-    read_ms = statistics.median(times)
-    return (
-        f"{len(read)} of {len(written)} lines [dim]{find_ms:.1f} ms a page, {read_ms:.1f} ms a line"
-    )
+    return f"{len(read)} of {len(written)} lines [dim]{ms:.0f} ms a page, three models in it"
+
+
+def talking(client: Client) -> str:
+    """An answer, printed as it comes, token by token; it must name Paris."""
+    prompt = "What is the capital of France, and what is it known for?"
+    console.print(f"   [dim]{prompt}[/]\n   ", end="")
+    start, first, pieces = time.perf_counter(), 0.0, []
+    inputs = {"prompt": np.array([prompt], dtype=object), "max_tokens": np.array([48])}
+    with client.stream("smollm2", inputs) as chunks:
+        for chunk in chunks:
+            first = first or time.perf_counter() - start
+            pieces.append(chunk["output"].item().decode())
+            console.print(f"[cyan]{escape(pieces[-1])}[/]", end="")
+    seconds = time.perf_counter() - start
+    console.print()
+    answer = "".join(pieces)
+    assert "Paris" in answer, f"it said {answer!r}"
+    rate = (len(pieces) - 1) / (seconds - first)
+    return f"{rate:.0f} tokens a second [dim]the first after {first * 1e3:.0f} ms"
 
 
 def diagnoses(client: Client) -> str:
@@ -146,9 +171,10 @@ def diagnoses(client: Client) -> str:
 
 
 SCENES: dict[str, Callable[[Client], str]] = {
-    "minilm [dim]which sentences mean the same?": sentences,
-    "efficientnet_lite0 [dim]what is in the picture?": photographs,
-    "ocr_detect, ocr_recognize [dim]what does the paper say?": reading,
+    "text_embedding [dim]which sentences mean the same?": sentences,
+    "image_classifier [dim]what is in the picture?": photographs,
+    "ocr [dim]what does the paper say?": reading,
+    "smollm2 [dim]what does it answer?": talking,
     "breast_cancer [dim]is the tumour benign?": diagnoses,
 }
 

@@ -1,7 +1,8 @@
-"""A picture for the OCR to read, and pictures as coloured characters for the terminal."""
+"""A picture for the OCR to read, pictures as files, and as coloured characters in the terminal."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,14 +11,23 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
+PAPER = (250, 247, 238)
 
-def receipt(lines: Sequence[str]) -> np.ndarray:
-    """Dark lines of text on paper: uint8[height, 480, 3]."""
-    page = Image.new("RGB", (480, 30 + 55 * len(lines)), (250, 247, 238))
+
+def receipt(lines: Sequence[str], degrees: float = 0) -> np.ndarray:
+    """Dark lines of text on paper, laid down aslant: uint8[height, width, 3]."""
+    page = Image.new("RGB", (480, 30 + 55 * len(lines)), PAPER)
     pen = ImageDraw.Draw(page)
     for index, line in enumerate(lines):
         pen.text((30, 22 + 55 * index), line, (25, 25, 40), ImageFont.load_default(28))
-    return np.asarray(page)
+    return np.asarray(page.rotate(degrees, Image.Resampling.BICUBIC, True, fillcolor=PAPER))
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """The bytes of a file."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=95)
+    return out.getvalue()
 
 
 def thumbnail(image: np.ndarray, columns: int) -> Text:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from labels import LABELS
-from PIL import Image
+from PIL import Image, ImageOps
 
 SIDE = 224
 TOP = 5
@@ -45,6 +45,7 @@ def prepare(picture: Image.Image) -> np.ndarray:
     Returns:
         float32[3, 224, 224], RGB.
     """
+    picture = ImageOps.exif_transpose(picture)  # as the camera was held
     side = min(picture.size)
     left, top = ((size - side) // 2 for size in picture.size)
     square = picture.convert("RGB").crop((left, top, left + side, top + side))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from cutting import cut, prepare_direction, prepare_line
 from finding import find, prepare_page, reading_order
-from PIL import Image
+from PIL import Image, ImageOps
 
 BATCH = 16
 """Rows that ocr_direction and ocr_recognize take at once."""
@@ -47,7 +47,7 @@ class Reader:
         self.characters = np.array(["", *file.read_text(encoding="utf-8").split("\n"), " "])
 
     async def __call__(self, image: Image.Image) -> Lines:
-        page = np.asarray(image.convert("RGB"))
+        page = np.asarray(_on_paper(image))
         (heat,) = (await self.models.ocr_detect.aio(x=prepare_page(page)[None])).values()
         quads = find(heat[0, 0], page.shape)
         if not quads:
@@ -109,6 +109,15 @@ class Reader:
         kept = starts & (best != 0)
         text = "".join(self.characters[best[kept]]).strip()
         return text, float(probabilities.max(axis=-1)[kept].mean()) if text else 0.0
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """As a viewer shows it: turned as the camera was held, on white where it is transparent."""
+    image = ImageOps.exif_transpose(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
 
 
 def _turned(line: np.ndarray) -> np.ndarray:

@@ -65,6 +65,14 @@ def test_the_class_prepares_as_the_network_was_proven(task: Task) -> None:
         image = rng.integers(0, 256, shape, dtype=np.uint8)
         wanted = task("efficientnet_lite0", "images").prepare(image)
         np.testing.assert_array_equal(prepare(Image.fromarray(image)), wanted)
+    upside_down = Image.new("RGB", (64, 64))
+    upside_down.paste((255, 0, 0), (0, 0, 64, 32))
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 3  # Orientation: the camera was held upside down
+    upside_down.save(file, "PNG", exif=exif)
+    red = prepare(Image.open(file))[0]
+    assert red[:100].max() < red[-100:].min()
     for mode in ("L", "RGBA", "P", "1"):
         assert prepare(Image.new(mode, (40, 30))).shape == (3, 224, 224)
 

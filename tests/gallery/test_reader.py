@@ -90,6 +90,14 @@ def test_a_blank_page_has_no_lines_and_nobody_else_is_asked(task: Task) -> None:
 
 
 @pytest.fixture(scope="module")
+def clear_bill(task: Task) -> Image.Image:
+    """Dark text on nothing."""
+    bill = task("ocr", "samples").bill()
+    bill.putalpha(bill.convert("L").point(lambda grey: 255 - grey))
+    return bill
+
+
+@pytest.fixture(scope="module")
 def reader(task: Task, onnx_models: Models) -> Any:
     networks = "ocr_detect", "ocr_direction", "ocr_recognize"
     return task("ocr", "reader").Reader(onnx_models(*networks))
@@ -109,6 +117,14 @@ def test_a_bill_is_read_however_it_lies(task: Task, reader: Any, degrees: float)
     first = lines.boxes[:, 1] - lines.boxes[:, 0]
     turned = np.degrees(np.arctan2(-first[:, 1], first[:, 0]))
     np.testing.assert_allclose((turned - degrees + 180) % 360 - 180, 0, atol=4)
+
+
+@pytest.mark.gallery
+def test_a_bill_is_read_where_it_is_transparent(
+    task: Task, reader: Any, clear_bill: Image.Image
+) -> None:
+    lines = asyncio.run(reader(clear_bill))
+    assert len(lines.text) == len(task("ocr", "samples").BILL)
 
 
 @pytest.mark.gallery
