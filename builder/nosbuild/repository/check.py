@@ -105,7 +105,10 @@ class _Check:
 
     @property
     def _rebuild(self) -> str:
-        return f"nosbuild build {self.folder.path}"
+        # A further method of a class is built with the first one: <model>.<method>.
+        first = self.folder.path.with_name(self.folder.name.rpartition(".")[0] or self.folder.name)
+        of_class = not self.folder.has_spec and ModelFolder(first).has_spec
+        return f"nosbuild build {first if of_class else self.folder.path}"
 
     def _leftovers(self) -> Iterator[Finding]:
         for path in self.folder.path.glob(f"{STAGING_PREFIX}*"):
