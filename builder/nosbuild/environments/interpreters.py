@@ -82,7 +82,8 @@ def _candidates() -> Iterator[Path]:
     """Interpreters worth a look: the running one, those on PATH, then pyenv's, uv's, conda's."""
     seen: set[Path] = set()
     for path in _places():
-        if path.is_file() and (real := path.resolve()) not in seen:
+        # Not Path.is_file, which raises where a folder may not be looked into.
+        if os.path.isfile(path) and (real := path.resolve()) not in seen:  # noqa: PTH113
             seen.add(real)
             yield path
 
