@@ -21,12 +21,13 @@ from nosbuild.errors import SourceError
 from nosbuild.inside_triton.python_model.nos_python_model import binding as bindings
 from nosbuild.source.python_class import ENVIRONMENT_FILE, bound_tensors
 from nosbuild.source.python_worker import WORKER, PythonWorker, Raised
+from nosbuild.spec.padding import pad_findings
 from nosbuild.spec.problems import did_you_mean
+from nosbuild.tensors import DTYPES, TensorSpec
 
 if TYPE_CHECKING:
     from nosbuild.environments.locked import LockedEnvironment
     from nosbuild.spec import ModelSpec
-    from nosbuild.tensors import TensorSpec
 
 SOURCE = "source"
 _ADAPTER = WORKER.parent
@@ -142,14 +143,20 @@ def _declared(tensors: Sequence[TensorSpec] | None) -> dict[str, str]:
 
 
 def _check_pad(spec: ModelSpec, described: Mapping[str, Any]) -> None:
-    known = [row["name"] for method in described["methods"].values() for row in method["inputs"]]
-    for name in spec.pad:
+    known: dict[str, list[TensorSpec]] = {}
+    for method in described["methods"].values():
+        for row in (*method["inputs"], *method["outputs"]):
+            tensor = TensorSpec(row["name"], DTYPES[row["dtype"]], tuple(row["shape"]))
+            known.setdefault(tensor.name, []).append(tensor)
+    for name, filler in spec.pad.items():
         if name not in known:
             raise spec.error(
                 ("pad", name),
-                "the class has no such input",
-                did_you_mean(name, known, f"it has {', '.join(dict.fromkeys(known))}"),
+                "the class has no such input or output",
+                did_you_mean(name, known, f"it has {', '.join(known)}"),
             )
+        for finding in pad_findings(name, filler, known[name]):
+            raise spec.error(finding.key, finding.found, finding.remedy)
 
 
 def _binding(
@@ -157,7 +164,7 @@ def _binding(
 ) -> dict[str, Any]:
     row = described["methods"][method]
     make: Any = bindings.make_binding
-    names = {entry["name"] for entry in row["inputs"]}
+    names = {entry["name"] for entry in (*row["inputs"], *row["outputs"])}
     binding: dict[str, Any] = make(
         described,
         spec.source.reference,

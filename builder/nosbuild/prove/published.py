@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -15,6 +15,7 @@ from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock, spec_digest
 from nosbuild.repository.served import versions_in_config
 from nosbuild.spec import load_spec
+from nosbuild.spec.padding import PadValue, padded_outputs
 from nosbuild.spec.quality import Quality, output_findings, parse_quality
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_numpy
 from nosbuild.verify.golden import Arrays, GoldenSample, read_golden
@@ -57,6 +58,8 @@ class PublishedVersion:
     queue_size: int
     """Requests that may wait; 0 for no limit."""
     notes: tuple[str, ...]
+    pad: Mapping[str, PadValue] = field(default_factory=dict)
+    """Output -> what its rows are filled up with to the longest of a batch."""
 
 
 def published_versions(
@@ -123,6 +126,7 @@ def _published(
         and (config.HasField("dynamic_batching") or bool(replayed.sequences)),
         queue_size=config.dynamic_batching.default_queue_policy.max_queue_size,
         notes=(*_notes(spec, lock), *_sequence_notes(replayed)),
+        pad=padded_outputs(lock.details.get("pad", {}), outputs),
     )
 
 

@@ -112,7 +112,7 @@ class _Judged:
     def __init__(self, published: PublishedVersion) -> None:
         self.failure = ""
         self._published = published
-        self._comparison = Comparison(published.bars, published.outputs)
+        self._comparison = Comparison(published.bars, published.outputs, published.pad)
 
     def add(self, index: int, answer: Answer) -> None:
         """Compare one answer with the source's."""

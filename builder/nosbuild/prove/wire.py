@@ -24,10 +24,13 @@ def request_of(published: PublishedVersion, index: int) -> Arrays:
 
 def answer_to(published: PublishedVersion, index: int) -> Arrays:
     """The outputs that the source gave, as Triton would send them; none of a stream, whose
-    answers have sizes of their own.
+    answers have sizes of their own. What may be filled up is as large as the largest of all.
     """
     sample = published.samples[index]
-    return {name: _sent(published, array) for name, array in sample.outputs.items()}
+    return {
+        name: _sent(published, _filled(published, name, array))
+        for name, array in sample.outputs.items()
+    }
 
 
 def references(published: PublishedVersion, index: int) -> list[Arrays]:
@@ -57,6 +60,14 @@ def candidates(answer: Arrays, expected: Arrays) -> Arrays:
 def _sent(published: PublishedVersion, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     item = array if array.ndim else array.reshape(1)
     return item[None] if published.max_batch_size else item
+
+
+def _filled(published: PublishedVersion, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if name not in published.pad:
+        return array
+    sizes = zip(*(sample.outputs[name].shape for sample in published.samples), strict=True)
+    missing = [(0, max(each) - own) for each, own in zip(sizes, array.shape, strict=True)]
+    return np.pad(array, missing, constant_values=published.pad[name])
 
 
 def _text(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

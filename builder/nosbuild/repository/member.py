@@ -19,6 +19,7 @@ from nosbuild.repository.ensemble_config import ENSEMBLE
 from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.spec.declared_tensors import parse_tensors
+from nosbuild.spec.padding import PadValue
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.tensors import BATCH, Dim, TensorSpec, dtype_from_triton
 from nosbuild.verify.golden import read_golden
@@ -55,6 +56,8 @@ class Member:
     """Models that it calls itself."""
     dims: Mapping[str, str] = field(default_factory=dict)
     """Axis -> ``min..typical..max``, where its model.yaml tells."""
+    pad: Mapping[str, PadValue] = field(default_factory=dict)
+    """Output -> what its rows are filled up with to the longest of a batch."""
 
     @property
     def backend(self) -> str:
@@ -124,6 +127,7 @@ def read_member(folder: ModelFolder) -> Member:
         digest=_digest(folder, {}),
         calls=calls,
         dims=dict(said.get("dims") or {}),
+        pad=lock.details.get("pad", {}),
     )
 
 

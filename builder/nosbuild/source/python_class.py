@@ -18,8 +18,10 @@ from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.environments.model_environment import model_environment
 from nosbuild.errors import Refused, SourceError
 from nosbuild.inside_triton.python_model.nos_python_model import binding as bindings
+from nosbuild.inside_triton.python_model.nos_python_model import filling
 from nosbuild.source.python_worker import ModelCalls, PythonWorker, Raised
 from nosbuild.source.texts import as_text
+from nosbuild.spec.padding import padded_outputs
 from nosbuild.tensors import BATCH, DTYPES, Dim, TensorSpec
 
 if TYPE_CHECKING:
@@ -111,13 +113,22 @@ class PythonClass:
         count = len(next(iter(inputs.values())))
         rows = [self.direct({k: a[row, ...] for k, a in inputs.items()}) for row in range(count)]
         try:
-            return {t.name: np.stack([_outputs(row)[t.name] for row in rows]) for t in self.outputs}
+            return {t.name: self._stacked(t, [_outputs(row) for row in rows]) for t in self.outputs}
         except ValueError as exc:
             raise Refused(
                 f"{self.binding['reference']} answers items of one shape in several shapes, so "
                 f"that they are no batch: {exc}",
                 "Send such items one by one.",
             ) from exc
+
+    def _stacked(self, tensor: TensorSpec, rows: Sequence[Arrays]) -> np.ndarray:
+        """As one batch; ValueError where their sizes differ and nothing fills them up."""
+        arrays = [row[tensor.name] for row in rows]
+        if tensor.name not in padded_outputs(self.binding["pad"], [tensor]):
+            return np.stack(arrays)
+        stacked: Any = filling.stacked
+        whole: np.ndarray = stacked(arrays, self.binding["pad"][tensor.name])
+        return whole
 
     def run_precise(self, inputs: Arrays) -> Arrays | None:
         """None: a class computes as it computes."""

@@ -23,6 +23,7 @@ from nosbuild.verify.runner import Runner, open_runner
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
+    from nosbuild.spec.padding import PadValue
     from nosbuild.spec.yaml_source import KeyPath
     from nosbuild.tensors import TensorSpec
 
@@ -116,6 +117,21 @@ def composed(
         for stage in graph.stages
     ]
     return PipelineRunner(stages, inputs, outputs, streams=graph.decoupled)
+
+
+def padding_of(graph: Graph, members: Mapping[str, Member]) -> dict[str, PadValue]:
+    """Tensor of a pipeline -> what the model that makes it fills its rows up with in a batch.
+
+    Args:
+        graph: of the pipeline.
+        members: the models of its stages.
+    """
+    return {
+        tensor: members[stage.model].pad[name]
+        for stage in graph.stages
+        for name, tensor in stage.outputs.items()
+        if name in members[stage.model].pad
+    }
 
 
 def unbuilt_members(spec: ModelSpec, repository: Path) -> Mapping[str, Path]:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from nosbuild.export.pipeline_graph import Graph
 from nosbuild.steps.functions import complete
-from nosbuild.steps.members import composed, members_beside, members_of, members_within, open_member
+from nosbuild.steps.members import (
+    composed,
+    members_beside,
+    members_of,
+    members_within,
+    open_member,
+    padding_of,
+)
 from nosbuild.steps.originals import open_originals
 
 if TYPE_CHECKING:
@@ -65,7 +72,8 @@ def pipeline_prove(
     )
     answers = read_references(Path(references))
     try:
-        proof = prove_pipeline(known, runner, Path(artifact), variant, answers)
+        pad = padding_of(graph, members)
+        proof = prove_pipeline(known, runner, Path(artifact), variant, answers, pad)
     finally:
         runner.close()
     return proof.model_dump(mode="json")

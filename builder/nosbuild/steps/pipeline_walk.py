@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from nosbuild.plan import BuildPlan
 from nosbuild.plan.variants import ENSEMBLE
 from nosbuild.report.build_report import BuildReport, VariantReport, Verdict
 from nosbuild.report.headline import quality_kept
+from nosbuild.spec.padding import padded_outputs
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.functions import tensors_from
-from nosbuild.steps.members import Member, members_of, members_within
+from nosbuild.steps.members import Member, members_of, members_within, padding_of
 from nosbuild.steps.originals import source_digests
 from nosbuild.steps.publishing import publish_variant
 from nosbuild.steps.reporting import host_section
@@ -66,12 +68,7 @@ class PipelineWalk:
         variant = verified(
             runs_on=ENSEMBLE.runs_on,
             artifact=compiled.folder,
-            details={
-                "members": {
-                    name: {"version": members[name].version, **asdict(called)}
-                    for name, called in graph.called.items()
-                }
-            },
+            details=_details(graph, members, complete),
             golden=references.folder / "golden",
             inputs=complete.input_tensors or (),
             outputs=complete.output_tensors or (),
@@ -186,6 +183,16 @@ class PipelineWalk:
             variants=(row,),
             **host_section(self.steps.host),
         )
+
+
+def _details(graph: Graph, members: Mapping[str, Member], complete: ModelSpec) -> dict[str, Any]:
+    """For the lock."""
+    called = {
+        name: {"version": members[name].version, **asdict(called)}
+        for name, called in graph.called.items()
+    }
+    pad = padded_outputs(padding_of(graph, members), complete.output_tensors or ())
+    return {"members": called, "pad": pad} if pad else {"members": called}
 
 
 def _notes(graph: Graph, complete: ModelSpec, without_original: list[str]) -> list[str]:

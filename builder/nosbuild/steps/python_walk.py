@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
 from nosbuild.report.headline import quality_kept
 from nosbuild.repository.layout import ModelFolder
+from nosbuild.spec.padding import padded_outputs
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.class_environments import ClassEnvironments, has_own_environment
 from nosbuild.steps.members import Member, members_of
@@ -29,6 +31,7 @@ from nosbuild.verify.variant import VerifiedVariant, verified
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
     from nosbuild.store.store import Entry
+    from nosbuild.tensors import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,9 @@ class PythonWalk:
         variant = verified(
             runs_on=runs_on,
             artifact=artifact,
-            details=self._details(packaged, method, tensors, locked, members),
+            details=self._details(
+                packaged, method, tensors, locked, members, complete.output_tensors or ()
+            ),
             golden=references.folder / "golden",
             inputs=complete.input_tensors or (),
             outputs=complete.output_tensors or (),
@@ -205,6 +210,7 @@ class PythonWalk:
         tensors: dict[str, Any],
         locked: LockedEnvironment,
         members: dict[str, Member],
+        outputs: Sequence[TensorSpec],
     ) -> dict[str, Any]:
         """For the lock: what serving needs to know."""
         details: dict[str, Any] = {"class": packaged.result["class"], "method": method}
@@ -219,6 +225,8 @@ class PythonWalk:
             details["streams"] = True
         if has_own_environment(self.spec):
             details["environment"] = locked.as_json()
+        if pad := padded_outputs(self.spec.pad, outputs):
+            details["pad"] = pad
         return details
 
     def _row(self, artifact: Path, variant: VerifiedVariant, method: str) -> VariantReport:

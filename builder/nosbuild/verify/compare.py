@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +13,12 @@ from nosbuild.errors import InputError, Refused
 from nosbuild.source.references import call, load_callable
 from nosbuild.tensors import is_batched
 from nosbuild.verify.metrics import SHARES, Bar, bars_to_check, metric
+from nosbuild.verify.padding import Padding
 from nosbuild.verify.proof import Finding
 
 if TYPE_CHECKING:
     from nosbuild.spec import Quality
+    from nosbuild.spec.padding import PadValue
     from nosbuild.tensors import TensorSpec
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -44,8 +46,22 @@ class _Share:
 class Comparison:
     """Collects the worst value of every bar over all comparisons added to it."""
 
-    def __init__(self, spec: Bars, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self,
+        spec: Bars,
+        outputs: Sequence[TensorSpec],
+        pad: Mapping[str, PadValue] | None = None,
+    ) -> None:
+        """Nothing compared yet.
+
+        Args:
+            spec: the bars.
+            outputs: what is compared.
+            pad: output -> value that rows of a batch may be filled up with at their end, beyond
+                what they are alone; none where both must have one size.
+        """
         self.folder: Path = spec.folder
+        self.padding = Padding(pad or {}, outputs)
         self.batched = is_batched(outputs)
         self.bars: dict[str, dict[str, float]] = {}
         self.checks: list[tuple[str, Bar]] = []
@@ -82,6 +98,7 @@ class Comparison:
             Refused: the shapes differ, so that nothing can be compared.
         """
         batch = batch or len(indices)
+        candidate = self.padding.removed(candidate, reference, indices[0], batch)
         for output, bar in self.checks:
             ours, theirs = candidate[output], reference[output]
             if ours.shape != theirs.shape:
@@ -89,7 +106,8 @@ class Comparison:
                     f"{output} has shape {list(ours.shape)} for sample {indices[0]} in a batch of "
                     f"{batch}, the source gives {list(theirs.shape)}",
                     "Sizes that depend on values, or on the other rows of a batch, cannot be "
-                    "served in batches: declare the tensors without the batch axis.",
+                    "served in batches: declare the tensors without the batch axis. What a class "
+                    "fills up to the longest of a batch, it names under pad.",
                 )
             if not self.batched:
                 ours, theirs = ours[None], theirs[None]
@@ -99,6 +117,32 @@ class Comparison:
                 shares.append(_Share(value, theirs.size, indices[0]))
             else:
                 self._keep(output, bar, value, batch, indices[0])
+
+    def add_rows(
+        self,
+        candidate: dict[str, np.ndarray],
+        answers: Sequence[dict[str, np.ndarray]],
+        indices: Sequence[int],
+    ) -> None:
+        """Compare one request of several rows.
+
+        Args:
+            candidate: its outputs, with the batch axis.
+            answers: to every sample alone, without it; those of the rows are alike.
+            indices: the sample of each row.
+
+        Raises:
+            Refused: as ``add``.
+        """
+        if not self.padding:
+            names = answers[indices[0]]
+            stacked = {n: np.stack([answers[index][n] for index in indices]) for n in names}
+            self.add(candidate, stacked, indices)
+            return
+        for row, index in enumerate(indices):
+            found = {name: array[row : row + 1] for name, array in candidate.items()}
+            own = {name: array[None] for name, array in answers[index].items()}
+            self.add(found, own, [index], len(indices))
 
     def _keep(self, output: str, bar: Bar, value: float, batch: int, sample: int) -> None:
         key = (output, bar)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,17 @@ from nosbuild.verify.compare import Comparison
 from nosbuild.verify.golden import GoldenSample
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.python_references import chunks_of
-from nosbuild.verify.references import REPEATED_ITEMS, References, batch_sizes, changed, stack
+from nosbuild.verify.references import REPEATED_ITEMS, References, batch_sizes, changed
 from nosbuild.verify.run import alone
-from nosbuild.verify.samples import Batch, batches, join
+from nosbuild.verify.samples import batches, join
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays
     from nosbuild.spec import ModelSpec
+    from nosbuild.spec.padding import PadValue
+    from nosbuild.verify.padding import Padding
     from nosbuild.verify.pipeline_runner import PipelineRunner
+    from nosbuild.verify.samples import Batch
 
 
 def prove_pipeline(
@@ -29,6 +32,7 @@ def prove_pipeline(
     artifact: Path,
     variant: str,
     references: References,
+    pad: Mapping[str, PadValue],
 ) -> Proof:
     """Compare what is published with the originals: alone, and in batches.
 
@@ -38,12 +42,14 @@ def prove_pipeline(
         artifact: folder with ``pipeline.json``, which the proof speaks of.
         variant: its name.
         references: what the originals answered to each sample alone.
+        pad: output -> value that a class among its models fills it up with.
 
     Raises:
         Refused: a sample is not answered, or in another shape, or in other chunks.
     """
     batched = bool(spec.is_batched)
-    single, together = Comparison(spec, runner.outputs), Comparison(spec, runner.outputs)
+    single = Comparison(spec, runner.outputs)
+    together = Comparison(spec, runner.outputs, {} if runner.streams else pad)
     for index, sample in enumerate(references.items):
         found = _chunks(runner, sample, index, batched)
         for chunk, original in zip(found, _original(sample), strict=True):
@@ -94,17 +100,19 @@ def _in_batches(
 ) -> None:
     inputs, outputs = [item.inputs for item in items], [item.outputs for item in items]
     for batch in batches(inputs, size, every_shape=False):
-        kept = list(_alike(outputs, batch))
+        kept = list(_alike(comparison.padding, outputs, batch))
         rows = [kept[position % len(kept)] for position in range(size)]
         found = runner.run(join(inputs, rows).inputs)
-        comparison.add(found, stack(outputs, Batch(tuple(rows), {})), rows)
+        comparison.add_rows(found, outputs, rows)
 
 
-def _alike(outputs: Sequence[Arrays], batch: Batch) -> Iterator[int]:
-    """Those that are answered in one shape: only they can be rows of one answer."""
+def _alike(padding: Padding, outputs: Sequence[Arrays], batch: Batch) -> Iterator[int]:
+    """Those that are answered in one size, but for what may be filled up: only they can be rows of
+    one answer.
+    """
     first = outputs[batch.indices[0]]
     for index in dict.fromkeys(batch.indices):
-        if all(array.shape == outputs[index][name].shape for name, array in first.items()):
+        if padding.are_alike(first, outputs[index]):
             yield index
 
 

@@ -17,15 +17,17 @@ from nosbuild.verify.compare import Comparison
 from nosbuild.verify.golden import GoldenSample
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.python_references import chunks_of
-from nosbuild.verify.references import References, batch_sizes, stack
+from nosbuild.verify.references import References, batch_sizes
 from nosbuild.verify.run import alone
-from nosbuild.verify.samples import Batch, batches, join
+from nosbuild.verify.samples import batches, join
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays
     from nosbuild.source.python_class import PythonClass
     from nosbuild.spec import ModelSpec
     from nosbuild.verify.golden import Answer
+    from nosbuild.verify.padding import Padding
+    from nosbuild.verify.samples import Batch
 
 
 def prove_class(
@@ -43,7 +45,7 @@ def prove_class(
     Raises:
         Refused: a request is not answered, or in another shape.
     """
-    together = Comparison(spec, source.outputs)
+    together = Comparison(spec, source.outputs, source.binding["pad"])
     single = Comparison(spec, source.outputs)
     sizes = batch_sizes(spec)
     for index, sample in enumerate(references.items):
@@ -95,22 +97,27 @@ def _requests_of_many(
     inputs = [item.inputs for item in items]
     outputs = [item.outputs for item in items]
     for batch in batches(inputs, size, every_shape=False):
-        kept = list(_fitting(source, inputs, outputs, batch))
+        kept = list(_fitting(source, comparison.padding, inputs, outputs, batch))
         rows = [kept[position % len(kept)] for position in range(size)]
         answers = _answers(source, [join(inputs, rows).inputs], rows)
-        comparison.add(_plain(answers[0]), stack(outputs, Batch(tuple(rows), {})), rows)
+        comparison.add_rows(_plain(answers[0]), outputs, rows)
 
 
 def _fitting(
-    source: PythonClass, inputs: Sequence[Arrays], outputs: Sequence[Arrays], batch: Batch
+    source: PythonClass,
+    padding: Padding,
+    inputs: Sequence[Arrays],
+    outputs: Sequence[Arrays],
+    batch: Batch,
 ) -> Iterator[int]:
-    """The items that can be rows of one request: answers in one shape, options of one value."""
+    """The items that can be rows of one request: answers of one size, but for what may be filled
+    up, and options of one value.
+    """
     options = [row["name"] for row in source.binding["inputs"] if row["option"]]
     first = batch.indices[0]
 
     def alike(index: int) -> bool:
-        shapes = all(a.shape == outputs[index][n].shape for n, a in outputs[first].items())
-        return shapes and all(
+        return padding.are_alike(outputs[first], outputs[index]) and all(
             (inputs[index][n] == inputs[first][n]).all() for n in options if n in inputs[first]
         )
 
