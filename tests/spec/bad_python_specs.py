@@ -418,6 +418,26 @@ PYTHON_SPECS = (
         ),
     ),
     BadSpec(
+        "requirements from version control",
+        PYTHON + "requirements: [x @ git+https://example.org/x, hg+https://example.org/y]\n",
+        (
+            Row(
+                3,
+                "requirements[0]",
+                "'x @ git+https://example.org/x' comes from version control, which has no sha256 "
+                "to lock",
+                "name a wheel or an archive: some-package @ https://...",
+            ),
+            Row(
+                3,
+                "requirements[1]",
+                "'hg+https://example.org/y' comes from version control, which has no sha256 to "
+                "lock",
+                "name a wheel or an archive: some-package @ https://...",
+            ),
+        ),
+    ),
+    BadSpec(
         "requirements that name no package",
         PYTHON + "requirements: [./x.whl, x @ ./x.whl, 'https://example.org/y', z.tar.gz]\n",
         (

@@ -20,6 +20,7 @@ from nosbuild.environments.locked import (
 from nosbuild.environments.packages import PipFailed, run_pip
 from nosbuild.environments.pip_reasons import PipReason, pip_reason
 from nosbuild.errors import HostError, InputError
+from nosbuild.spec.pip_requirements import VERSION_CONTROL
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.hashing import sha256_of_value
 from nosbuild.store.host_errors import FULL, cache_errors
@@ -33,7 +34,6 @@ WHY_NUMPY_1 = (
     "for numpy 1; with numpy 2 it hands over corrupted tensors."
 )
 
-_VCS = re.compile(r"@\s*(git|hg|svn|bzr)\+|^(git|hg|svn|bzr)\+")
 _RESOLVED = "resolved"
 _SEEN = """
 import json
@@ -105,7 +105,7 @@ def _refuse_unlockable(requirements: Sequence[str], where: str) -> None:
                 "Where pip looks for packages stands in its own settings: pip config, or "
                 "PIP_INDEX_URL and PIP_EXTRA_INDEX_URL.",
             )
-        if _VCS.search(line):
+        if VERSION_CONTROL.search(line):
             raise _not_lockable(line, "a version control system", where)
 
 

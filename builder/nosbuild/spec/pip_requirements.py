@@ -18,6 +18,9 @@ from nosbuild.spec.yaml_source import KeyPath, type_name
 REQUIREMENT_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*($|[\[=<>!~;@ ].*$)"
 """The beginning of a requirement (PEP 508), for editors."""
 
+VERSION_CONTROL = re.compile(r"(?:^|@)\s*(?:git|hg|svn|bzr)\+")
+"""In a requirement that pip clones."""
+
 _KEY: KeyPath = ("requirements",)
 _FORM = "write e.g. some-package>=1.2"
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -131,6 +134,9 @@ def _problem(text: str, python: object) -> tuple[str, str]:
     if "--hash" in text:
         remedy = "remove the hashes; the build writes those of what it installed into nos.lock"
         return f"{text.split()[0]!r} with hashes", remedy
+    if VERSION_CONTROL.search(text):
+        found = f"{text!r} comes from version control, which has no sha256 to lock"
+        return found, "name a wheel or an archive: some-package @ https://..."
     if place := _BARE_PLACE.search(text):
         url = text if "://" in place[0] else "https://..."
         return f"{text!r} names no package", f"write its name first: some-package @ {url}"
