@@ -237,4 +237,3 @@ def test_the_command_line_shows_every_method(repository):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     for name in ("summary", "summary.summarize", "summary.stream"):
         assert f"{name}: Summary." in done.stdout
-    assert "unchanged, version 1" in done.stdout
