@@ -32,7 +32,7 @@ class Pair(NamedTuple):
 
 class Unspeakable(Exception):
     def __str__(self):
-        return str(1 / 0)
+        sys.exit(1)
 
 
 class Model:

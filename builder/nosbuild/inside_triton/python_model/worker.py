@@ -29,6 +29,7 @@ import signal
 import sys
 import threading
 import traceback
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -42,10 +43,12 @@ def main():
     # Standard output belongs to the messages: whatever prints, C libraries too, must not touch it.
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
-    os.close(nothing)
     os.dup2(2, 1)
+    # What the user's code forks may outlive this process: the build must see the pipes end even so.
+    for end in (incoming.fileno(), outgoing.fileno()):
+        os.register_at_fork(after_in_child=partial(os.dup2, nothing, end, False))
     sys.stdout.reconfigure(line_buffering=True)
     sys.dont_write_bytecode = True
     sys.path.append(str(folder))
@@ -76,7 +79,10 @@ class Worker:
                 answer = {"ok": getattr(self, f"_{order['do']}")(order)}
             except BaseException as error:  # noqa: BLE001 - sys.exit() in the user's code, too
                 answer = {"error": self._error(error)}
-            write_message(self._outgoing, answer)
+            try:
+                write_message(self._outgoing, answer)
+            except (TypeError, ValueError) as error:  # nothing of it is sent: text that is no UTF-8
+                write_message(self._outgoing, {"error": self._error(error)})
             if order["do"] == "close":
                 return
 

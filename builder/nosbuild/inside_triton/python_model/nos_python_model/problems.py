@@ -47,7 +47,7 @@ def said(error):
     """The error's own message."""
     try:
         return str(error)
-    except Exception as failed:  # noqa: BLE001 - the user's own __str__
+    except BaseException as failed:  # noqa: BLE001 - the user's own __str__
         return f"(no message: its __str__ raises {type(failed).__name__})"
 
 
