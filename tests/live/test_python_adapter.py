@@ -253,6 +253,30 @@ def test_a_class_that_cannot_be_made_tells_the_line(client, python_service):
         client.load_model("unmade")
 
 
+def test_files_and_prints_are_utf_8_as_in_the_build(client, python_service):
+    code = """
+    from pathlib import Path
+
+    class Model:
+        def __init__(self):
+            self.label = Path(__file__).with_name("label.txt").read_text()
+            print(f"read {self.label}")
+
+        def __call__(self, text: str) -> str:
+            return f"{self.label} {text}"
+    """
+    repository = Path(python_service.repository)
+    model(repository, "accents", code)
+    (repository / "accents/1/source/label.txt").write_text("naïve ☃", encoding="utf-8")
+    client.load_model("accents")
+    [[answer]] = client.run("accents", {"text": [["é"]]})["output"]
+    assert answer.decode() == "naïve ☃ é"
+    patience = time.monotonic() + 30
+    while "read naïve ☃" not in python_service.log_file.read_text(encoding="utf-8"):
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="no numpy 2 here")
 def test_numpy_2_is_refused_loudly(client, python_service):
     code = "class Model:\n    def __call__(self, text: str) -> str:\n        return text\n"

@@ -4,7 +4,9 @@ Enters: the requests of one execution. Leaves: one response for each, in the sam
 happens in between is nos_python_model's, which a build runs as well.
 """
 
+import contextlib
 import json
+import locale
 import os
 import sys
 from pathlib import Path
@@ -17,6 +19,12 @@ sys.path.append(str(Path(__file__).parent))
 # PYTHON* variables, so these are honoured here.
 sys.pycache_prefix = sys.pycache_prefix or os.environ.get("PYTHONPYCACHEPREFIX")
 sys.dont_write_bytecode = sys.pycache_prefix is None
+# A worker begins in the locale C, where open() and print() know ASCII alone; the build ran the
+# class with UTF-8.
+with contextlib.suppress(locale.Error):
+    locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(encoding="utf-8")
 if os.environ.get("PYTHONUNBUFFERED"):
     sys.stdout.reconfigure(line_buffering=True)  # what a model prints shall be in the log at once
 
