@@ -2,6 +2,7 @@
 
 import pytest
 
+from nosbuild.errors import RepositoryError
 from nosbuild.runtime.control import clean_reason
 from nosbuild.runtime.servable import servable_models
 from nosbuild.runtime.server_log import error_lines, last_lines, poll_failure
@@ -81,3 +82,14 @@ def test_a_config_decides_what_the_server_needs(tmp_path):
     assert [name for name, entry in found.items() if entry.finalizes] == ["bare"]
     assert [name for name, entry in found.items() if entry.is_ensemble] == ["chain"]
     assert [name for name, entry in found.items() if entry.wants_response_cache] == ["cached"]
+
+
+def test_a_path_that_workers_cannot_open_is_refused(tmp_path):
+    folder = tmp_path / "modèles"
+    folder.mkdir()
+    with pytest.raises(RepositoryError, match="other letters than ASCII"):
+        servable_models(folder)
+    link = tmp_path / "models"
+    link.symlink_to(folder)
+    with pytest.raises(RepositoryError, match="nothing to serve"):
+        servable_models(link)

@@ -30,12 +30,20 @@ def servable_models(repository: Path, names: Sequence[str] | None = None) -> lis
     """The models of the repository, or those named; sorted by name.
 
     Raises:
-        RepositoryError: no such folder, nothing to serve in it, or a name that is not in it.
+        RepositoryError: no such folder, a path that workers cannot open, nothing to serve in it,
+            or a name that is not in it.
     """
     if not repository.is_dir():
         what = "is no folder" if repository.exists() else "does not exist"
         raise RepositoryError(
             f"{repository} {what}", "Give the folder that holds one folder for each model."
+        )
+    if not str(repository).isascii():
+        # Triton starts its workers in the locale C, whatever the server's is.
+        raise RepositoryError(
+            f"{repository} has other letters than ASCII's in its path, which Triton's Python "
+            "workers cannot open",
+            "Move the repository, or serve it through a link: ln -s.",
         )
     found = sorted(config.parent for config in repository.glob("*/config.pbtxt"))
     if not found:
