@@ -8,16 +8,18 @@ from typing import Annotated, TypedDict
 import numpy as np
 from tokenizers import BertWordPieceTokenizer
 
-LENGTH = 128
-"""Tokens of every text: what MiniLM was trained on. All of one length, so that Triton can join any
-requests; the mask keeps the padding out of the embedding."""
+LONGEST = 256
+"""Tokens of a text at most: what is longer is cut."""
+STEP = 32
+"""Texts are filled up to a multiple of it, so that requests of near lengths share a batch in minilm;
+the mask keeps the padding out of the embedding."""
 
 
 class Tokens(TypedDict):
     """What MiniLM takes."""
 
-    input_ids: Annotated[np.ndarray, "int64[batch, 128]"]
-    attention_mask: Annotated[np.ndarray, "int64[batch, 128]"]
+    input_ids: Annotated[np.ndarray, "int64[batch, seq]"]
+    attention_mask: Annotated[np.ndarray, "int64[batch, seq]"]
 
 
 class Tokenizer:
@@ -26,8 +28,8 @@ class Tokenizer:
     def __init__(self) -> None:
         vocabulary = Path(__file__).with_name("vocab.txt")
         self.tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
-        self.tokenizer.enable_truncation(LENGTH)
-        self.tokenizer.enable_padding(length=LENGTH)
+        self.tokenizer.enable_truncation(LONGEST)
+        self.tokenizer.enable_padding(pad_to_multiple_of=STEP)
 
     def __call__(self, text: list[str]) -> Tokens:
         encoded = self.tokenizer.encode_batch(text)

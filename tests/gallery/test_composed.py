@@ -62,6 +62,13 @@ def test_the_pipeline_is_its_two_models(client, task):
     np.testing.assert_allclose(together, apart, atol=1e-4)
 
 
+def test_short_texts_are_short_for_the_model(client):
+    tokens = client.run("minilm_tokenizer", {"text": texts("Hello", "word " * 40)})
+    assert tokens["input_ids"].shape == tokens["attention_mask"].shape == (2, 64)
+    assert tokens["attention_mask"].sum(1).tolist() == [3, 42]
+    assert client.run("minilm_tokenizer", {"text": texts("Hello")})["input_ids"].shape == (1, 32)
+
+
 @pytest.mark.parametrize("degrees", [0, 90, -12])
 def test_a_page_is_read_however_it_lies(client, task, degrees):
     samples = task("ocr", "samples")

@@ -47,3 +47,11 @@ def test_the_served_tokenizer_is_the_model_s_own(task: Task) -> None:
         padding = ids.shape[1] - len(known)
         assert row == [*known, *[0] * padding]
         assert marks == [*[1] * len(known), *[0] * padding]
+
+
+def test_the_served_tokenizer_fills_up_to_the_longest_of_its_batch(task: Task) -> None:
+    tokenizer = task("minilm_tokenizer", "wordpieces").Tokenizer()
+    for words, length in ((1, 32), (30, 32), (31, 64), (254, 256), (900, 256)):
+        tokens = tokenizer(["word " * words, "x"])
+        assert tokens["input_ids"].shape == tokens["attention_mask"].shape == (2, length)
+        assert tokens["input_ids"][1].tolist() == [101, 1060, 102] + [0] * (length - 3)

@@ -6,6 +6,7 @@ from members_at_hand import graph, publish_member
 
 from nosbuild.prove import prove_served
 from nosbuild.repository.check import check_repository
+from nosbuild.repository.layout import LOCK
 from nosbuild.runtime import serve
 from nosbuild.steps import build
 
@@ -15,9 +16,8 @@ from typing import Annotated
 import numpy as np
 
 class Lengths:
-    def __call__(self, text: list[str]) -> Annotated[np.ndarray, "float32[batch, 4]"]:
-        words = [[len(word) for word in one.split()][:4] for one in text]
-        return np.array([row + [0] * (4 - len(row)) for row in words], np.float32)
+    def __call__(self, text: str) -> Annotated[np.ndarray, "float32[n]"]:
+        return np.array([len(word) for word in text.split()], np.float32)
 """,
     "shout": """
 from typing import Annotated
@@ -46,13 +46,13 @@ class Countdown:
 """,
 }
 SPECS = {
-    "lengths": 'source: {python: "model.py:Lengths"}',
+    "lengths": 'source: {python: "model.py:Lengths"}\npad: {output: 0}',
     "letters": """
 source:
   pipeline:
     - {model: lengths, in: {text: text}, out: {output: lengths}}
     - {model: total, in: {x: lengths}, out: {y: letters}}
-outputs: {letters: letters}
+outputs: {letters: letters, lengths: lengths}
 """,
     "shout": 'source: {python: "model.py:Shout"}\nmodels: [letters]',
     "countdown": 'source: {python: "model.py:Countdown"}\nmethods: [stream]',
@@ -120,7 +120,23 @@ def test_every_one_is_proven(repository, built):
 
 def test_texts_of_unequal_length_go_through_both_models(client):
     texts = np.array([["one"], ["three of them"]], dtype=object)
-    np.testing.assert_array_equal(client.run("letters", {"text": texts})["letters"], [[3], [11]])
+    answer = client.run("letters", {"text": texts})
+    np.testing.assert_array_equal(answer["letters"], [[3], [11]])
+    np.testing.assert_array_equal(answer["lengths"], [[3, 0, 0], [5, 2, 4]])  # filled up
+
+
+def test_what_is_filled_up_is_proven_through_the_server(repository, service):
+    proofs = prove_served(repository, ["lengths", "letters"], server=service)
+    assert [proof.refusal() for proof in proofs if not proof.passed] == []
+    assert all(way.joined for way in proofs[0].ways if way.together)
+    lock = repository / "lengths/1" / LOCK
+    told = lock.read_text()
+    lock.write_text(told.replace('"output": 0', '"output": 1'))
+    try:
+        (proof,) = prove_served(repository, ["lengths"], server=service)
+    finally:
+        lock.write_text(told)
+    assert "must be padding, but holds 0.0, and pad says 1" in proof.refusal()
 
 
 def test_a_class_calls_a_pipeline(client):

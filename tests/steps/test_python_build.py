@@ -236,6 +236,41 @@ def test_what_cannot_be_served_is_refused_with_a_remedy(repository, code, error,
     assert state(repository) == before
 
 
+LONGEST = """
+from typing import Annotated
+import numpy as np
+
+class Model:
+    def codes(self, texts: list[str]) -> Annotated[np.ndarray, "int64[batch, n]"]:
+        longest = max(map(len, texts)) + (len(texts) > 2)
+        return np.array([[*map(ord, text)] + [9] * (longest - len(text)) for text in texts])
+
+    def letters(self, texts: str) -> list[str]:
+        return list(texts)
+"""
+TEXTS = "def samples():\n    return [{'texts': text} for text in ('one', 'three', '')]"
+
+
+def test_outputs_that_are_filled_up_are_proven_with_their_padding(repository):
+    declared = "methods: [codes]\npad: {output: 9}\n"
+    folder = write_class(repository / "m", LONGEST, declared, TEXTS)
+    result = build(folder)
+    assert result.proof.passed
+    assert result.proof.batches == (1, 8, 32)
+    assert read_lock(result.folder / "1" / LOCK).details["pad"] == {"output": 9}
+    spec = folder / "model.yaml"
+    text = spec.read_text()
+    spec.write_text(text.replace("output: 9", "output: 0"))
+    with pytest.raises(Refused, match="must be padding, but holds 9, and pad says 0"):
+        build(folder)
+    spec.write_text(text.replace("pad: {output: 9}", ""))
+    with pytest.raises(Refused, match=r"has shape .* the source gives") as caught:
+        build(folder)
+    assert "it names under pad" in caught.value.remedy
+    spec.write_text(text.replace("[codes]", "[letters]").replace("9", "'-'"))
+    assert build(folder).proof.passed  # one item a call: the adapter fills up
+
+
 def test_a_requirement_that_does_not_exist(repository):
     code = "class Model:\n    def __call__(self, text: str) -> str: ..."
     folder = write_class(repository / "m", code, "requirements: [nosuchpackage-of-nobody]")
