@@ -11,8 +11,8 @@ from tokenizers import BertWordPieceTokenizer
 LONGEST = 256
 """Tokens of a text at most: what is longer is cut."""
 STEP = 32
-"""Texts are filled up to a multiple of it, so that requests of near lengths share a batch in minilm;
-the mask keeps the padding out of the embedding."""
+"""Texts are filled up to a multiple of it, so that requests of near lengths share a batch in
+minilm; the mask keeps the padding out of the embedding."""
 
 
 class Tokens(TypedDict):
