@@ -24,7 +24,7 @@ sys.dont_write_bytecode = sys.pycache_prefix is None
 with contextlib.suppress(locale.Error):
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(encoding="utf-8")
+    stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a log loses nothing
 if os.environ.get("PYTHONUNBUFFERED"):
     sys.stdout.reconfigure(line_buffering=True)  # what a model prints shall be in the log at once
 
