@@ -7,6 +7,7 @@ of output -> array, or a ``Failure``.
 
 import asyncio
 
+from nos_python_model.chunks import Collected
 from nos_python_model.failures import Failure
 from nos_python_model.loading import load_class
 from nos_python_model.plain import is_plain
@@ -110,12 +111,15 @@ class Adapter:
     def chunks(self, request):
         """Every chunk that a method which streams yields for a request that is one item, as a list.
 
-        Raises what the method raises.
+        Raises what the method raises, and EndlessStream.
         """
         answer = self.method(**self.item_arguments(request))
         if self._is_async:
             return self.complete(self._collected(answer))
-        return [self.item_outputs(chunk) for chunk in answer]
+        collected = Collected()
+        for chunk in answer:
+            collected.add(self.item_outputs(chunk))
+        return collected.chunks
 
     def complete(self, coroutine):
         """Run a coroutine on this object's event loop, in the calling thread."""
@@ -235,4 +239,7 @@ class Adapter:
 
     async def _collected(self, answer):
         chunks = await answer if asyncio.iscoroutine(answer) else answer
-        return [self.item_outputs(chunk) async for chunk in chunks]
+        collected = Collected()
+        async for chunk in chunks:
+            collected.add(self.item_outputs(chunk))
+        return collected.chunks

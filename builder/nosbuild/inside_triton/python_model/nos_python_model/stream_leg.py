@@ -2,16 +2,14 @@
 
 import json
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
+from nos_python_model.chunks import LEAST_CHUNK, size
 from nos_python_model.stream_failure import FAILS_AS_CHUNK, failure_chunk
 
 ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
 """Parameters of a request; see nosclient's _stream_session.py for what they mean."""
 UNKNOWN = "unknown stream_id"
 """How the error begins that answers a leg of a stream that nobody runs."""
-LEAST_CHUNK = 1024
-"""A smaller chunk counts as so many bytes: that is about what it costs Triton."""
 _MOST_WINDOW = 1 << 26
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -72,14 +70,3 @@ class Leg:
             self.end()
         else:
             self._sender.send(response, flags=_FINAL)
-
-
-def size(outputs):
-    """Bytes of a chunk as Triton carries them."""
-    return sum(_bytes(array) for array in outputs.values())
-
-
-def _bytes(array):
-    if array.dtype != np.object_:
-        return array.nbytes
-    return sum(len(item) + 4 for item in array.reshape(-1).tolist())

@@ -6,16 +6,20 @@ leg of a stream that it does not run connects there, tells what the leg's client
 sends on what comes back: messages as in wire.py.
 """
 
+import os
 import select
 import socket
+import struct
 import threading
 from collections import deque
 
 import triton_python_backend_utils as pb_utils
+from nos_python_model.chunks import LEAST_CHUNK, size
 from nos_python_model.stream import POLL_SECONDS
-from nos_python_model.stream_leg import LEAST_CHUNK, size
 from nos_python_model.wire import read_message, write_message
 
+_ASK_SECONDS = 5.0
+"""Until another instance has told what it asks for."""
 _ENDED = 64
 """Streams that have ended and listen yet."""
 
@@ -79,10 +83,11 @@ class Relay:
                 if listener is None:
                     continue
                 try:
-                    leg = RemoteLeg(listener.accept()[0])
+                    connection = listener.accept()[0]
+                    if _is_ours(connection):
+                        stream.offer(RemoteLeg(connection))
                 except (OSError, EOFError):  # closed in the meantime, at either end
                     continue
-                stream.offer(leg)
 
 
 class RemoteLeg:
@@ -91,8 +96,10 @@ class RemoteLeg:
     def __init__(self, connection):
         self._connection = connection
         self._file = connection.makefile("wb")
+        connection.settimeout(_ASK_SECONDS)  # nobody else is accepted meanwhile
         with connection.makefile("rb") as file:
             asked = read_message(file)
+        connection.settimeout(None)
         self._outputs = set(asked["outputs"])
         self.window = asked["window"]
         self.stops = asked["stops"]
@@ -170,6 +177,15 @@ def _answer(leg, connection):
         leg.hand_over()
     else:
         leg.end()
+
+
+def _is_ours(connection):
+    """Whether the other end is a process of this user: every user sees such a socket's name."""
+    size = struct.calcsize("3i")
+    _, user, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    return user == os.getuid()
 
 
 def _address(stream):

@@ -5,9 +5,10 @@ import secrets
 import sys
 
 import triton_python_backend_utils as pb_utils
+from nos_python_model.chunks import LEAST_CHUNK, size
 from nos_python_model.models import ModelCallError
 from nos_python_model.stream_failure import FAILS_AS_CHUNK, failure_in
-from nos_python_model.stream_leg import ID, LEAST_CHUNK, LEG, STOP, WINDOW, size
+from nos_python_model.stream_leg import ID, LEG, STOP, WINDOW
 
 _WINDOW = 1 << 20
 
