@@ -87,12 +87,14 @@ class Stream:
         """The last word to the client: an error response, or only that it was all."""
         with self._lock:
             self._is_over = True
-        if error is None:
-            self.leg.end()
-        else:
-            self.leg.fail(error)
-        for leg in self._further:
-            leg.end()
+        try:
+            if error is None:
+                self.leg.end()
+            else:
+                self.leg.fail(error)
+        finally:
+            for leg in self._further:
+                leg.end()
 
 
 class Unread(BadInput):

@@ -66,7 +66,9 @@ class Streaming:
 
     def close(self):
         """End what still runs, after its current step."""
-        for stream in list(self._streams):
+        with self._lock:  # those that end take themselves out
+            running = list(self._streams)
+        for stream in running:
             stream.stop()
         patience = time.monotonic() + _STOP_SECONDS
         while self._streams and time.monotonic() < patience:
