@@ -20,6 +20,7 @@ from nosbuild.repository.check import check_repository
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import LOCK
 from nosbuild.repository.lock import read_lock
+from nosbuild.source.python_class import PythonClass
 from nosbuild.steps import build
 from nosbuild.verify.golden import read_golden
 from python_folders import write_class, write_words
@@ -268,7 +269,28 @@ def test_outputs_that_are_filled_up_are_proven_with_their_padding(repository):
         build(folder)
     assert "it names under pad" in caught.value.remedy
     spec.write_text(text.replace("[codes]", "[letters]").replace("9", "'-'"))
-    assert build(folder).proof.passed  # one item a call: the adapter fills up
+    again = build(folder)  # one item a call: the adapter fills up
+    assert again.proof.passed
+    with PythonClass(again.folder / str(again.version)) as source:  # as a pipeline's original
+        rows = source.run({"texts": np.array(["ab", "c"], dtype=object)})["output"]
+    assert rows.tolist() == [["a", "b"], ["c", "-"]]
+
+
+@pytest.mark.parametrize(
+    ("pad", "found"),
+    [
+        ("lenght: 0", "pad.lenght: the class has no such input or output"),
+        ("length: 0", r"pad.length: int64\[\] has one shape, so there is nothing to fill up"),
+        ("words: 0", "pad.words: 0 is a number, but words is string"),
+    ],
+)
+def test_padding_that_does_not_fit_what_the_class_gives(repository, pad, found):
+    code = "from typing import NamedTuple\n\nclass Said(NamedTuple):\n"
+    code += "    words: list[str]\n    length: int\n\nclass Model:\n"
+    code += "    def __call__(self, text: str) -> Said: ..."
+    folder = write_class(repository / "m", code, f"pad: {{{pad}}}\n")
+    with pytest.raises(SpecError, match=found):
+        build(folder)
 
 
 def test_a_requirement_that_does_not_exist(repository):
