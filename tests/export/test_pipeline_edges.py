@@ -268,7 +268,7 @@ WRONG = {
         one_model("{x: x}", "{y: y}", "{y: y}"),
         (model("m", {"x": "float32[1]"}, {"y": "float32[1]"}, stateful=True),),
         "source.pipeline[0].model: m keeps a state for each sequence",
-        "call it from a Python model",
+        'client.sequence("m")',
     ),
     "one value as two outputs": (
         one_model("{x: x}", "{y: y}", "{first: y, second: y}"),

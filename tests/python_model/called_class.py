@@ -157,6 +157,11 @@ class Model:
         answer = self.models.echo(text=[[text]], n=3)
         return answer["text"][0, 0].decode() + self.device
 
+    def called_flat(self, text: str) -> str:
+        found = self.models.echo(text=[text])["text"]
+        again = self.models.echo(text=np.array([text], object))["text"]
+        return f"{found.shape}{again.shape}" + again.item().decode()
+
     async def called_together(self, text: str) -> str:
         answers = await asyncio.gather(*(self.models["a.b"].aio(text=c) for c in text))
         return "".join(answer["text"].item().decode() for answer in answers)

@@ -264,8 +264,8 @@ def test_a_joined_call_that_fails_is_repeated_for_each_request(method):
         ("wrong", {"n": np.array([2])}, "declared int64, the method returned str 'text'"),
         ("wrong", {"n": np.array([3])}, "declared int64, the method returned int 11805"),
         ("wrong_shape", {"n": np.array([3])}, "has shape [3] an item, declared is [2]"),
-        ("letters", {"text": strings("ab", "c")}, "items of one request differ in length"),
-        ("zeros", {"n": np.array([1, 2])}, "items of one request differ in shape"),
+        ("letters", {"text": strings("ab", "c")}, "one by one, or name output under pad:"),
+        ("zeros", {"n": np.array([1, 2])}, "one by one, or name output under pad:"),
         ("short", {"texts": strings("a", "b")}, "has 1 rows for a batch of 2"),
     ],
 )
@@ -319,12 +319,16 @@ def test_the_direct_call_agrees_with_the_adapted_one(method):
         doubled.direct(x=-x[1])
 
 
-MODELS = {"echo": {"inputs": {"text": {"dtype": "string", "shape": [1, 1]}, "n": {}}}, "a.b": {}}
+MODELS = {"echo": {"inputs": {"text": {"dtype": "string", "shape": [-1, 1]}, "n": {}}}, "a.b": {}}
 
 
 def test_other_models_are_asked_of_the_build(method, worker):
     called = method("called", models=MODELS)
     assert words(called.one(text=strings("hi"))["output"]) == ["hicpu"]
+    # A list of words is a batch of items with one element each, as a client may send it.
+    assert words(method("called_flat", models=MODELS).one(text=strings("hi"))["output"]) == [
+        "(1, 1)(1, 1)hi"
+    ]
     broken = called.one(text=strings("broken"))
     assert (broken["type"], broken["message"]) == ("ModelCallError", "model 'echo': it broke")
     assert words(method("called_together", models=MODELS).one(text=strings("abc"))["output"]) == [

@@ -151,7 +151,7 @@ def _mapping(place: int, step: PipelineStep, models: Mapping[str, Callee]) -> It
             (*here, "model"),
             f"{model.name} keeps a state for each sequence of requests, which no proof of a "
             "pipeline can follow",
-            "call it from a Python model (models:), or let clients call it directly",
+            f'let clients call it with client.sequence("{model.name}"), and send what it answers',
         )
     for side, what, mapped, tensors in (
         ("in", "input", step.inputs, model.inputs),

@@ -38,7 +38,8 @@ def members_of(spec: ModelSpec, repository: Path) -> dict[str, Member]:
         repository: Triton's model repository, where they are built.
 
     Raises:
-        SpecError: some are not there, or not built; every one of them, with its line.
+        SpecError: some are not there, not built, or keep a state that a class cannot pass on; every
+            one of them, with its line.
         RepositoryError: one that is there cannot be read, or no build made it.
     """
     found: dict[str, Member] = {}
@@ -47,6 +48,8 @@ def members_of(spec: ModelSpec, repository: Path) -> dict[str, Member]:
         folder = ModelFolder(repository / name)
         if folder.is_built:
             found[name] = read_member(folder)
+            if found[name].stateful and spec.source.kind == "python":
+                missing.append(_stateful(spec, name, key))
         else:
             missing.append(_missing(spec, repository, name, key))
     if missing:
@@ -154,6 +157,15 @@ def _buildable(spec: ModelSpec, repository: Path, name: str) -> Path | None:
             if ModelFolder(parent / folder).has_spec:
                 return parent / folder
     return None
+
+
+def _stateful(spec: ModelSpec, name: str, key: KeyPath) -> SpecError:
+    return spec.error(
+        key,
+        f"{name} keeps a state for each sequence of requests, and a class's calls are of none",
+        f'remove it: clients call it themselves, with client.sequence("{name}"), and send what it '
+        "answers",
+    )
 
 
 def _missing(spec: ModelSpec, repository: Path, name: str, key: KeyPath) -> SpecError:

@@ -104,9 +104,9 @@ class Member:
         return {name: self._array(name, value) for name, value in inputs.items()}
 
     def _array(self, name, value):
-        if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind not in "US":
-            return value
         facts = self._inputs.get(name, {})
+        if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind not in "US":
+            return _column(value, facts)
         dtype = facts.get("dtype")
         try:
             if isinstance(value, (np.ndarray, np.generic)):
@@ -123,7 +123,13 @@ class Member:
             array = array.astype(object)
         if array.ndim == 0:  # one number or word for a tensor of one element
             array = array.reshape((1,) * len(facts.get("shape", [1])))
-        return array
+        return _column(array, facts)
+
+
+def _column(array, facts):
+    """n values for a tensor of n items with one element each: ``[n]`` becomes ``[n, 1]``."""
+    shape = facts.get("shape", ())
+    return array[:, None] if array.ndim == 1 and len(shape) == 2 and shape[1] == 1 else array
 
 
 def _plain(value):

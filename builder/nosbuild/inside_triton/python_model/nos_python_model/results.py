@@ -137,7 +137,7 @@ class Output:
             except ValueError as error:  # ragged
                 raise ValueError(
                     f"output {self.name!r}: the items of one request differ in shape, which no "
-                    f"tensor can hold ({error})"
+                    f"tensor can hold: {_remedy(self.name)} ({error})"
                 ) from None
         return self._cast(values)
 
@@ -195,12 +195,16 @@ class Output:
                 if isinstance(value, (list, tuple)) and not self._is_scalar:
                     raise ValueError(
                         f"output {self.name!r}: the items of one request differ in length, which "
-                        "no tensor can hold"
+                        f"no tensor can hold: {_remedy(self.name)}"
                     )
                 raise TypeError(
                     f"output {self.name!r} is declared {self._spelled}, the method returned "
                     f"{type(value).__name__} {value!r:.80}"
                 )
+
+
+def _remedy(name):
+    return f"send them one by one, or name {name} under pad: in the model.yaml"
 
 
 def _is_size(dim):
