@@ -19,8 +19,12 @@ from nosclient._model_info import Signature, TensorInfo
 _FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
 
 
-def encode(signature: Signature, inputs: Mapping[str, Any]) -> list[Tensor]:
+def encode(
+    signature: Signature, inputs: Mapping[str, Any], *, in_sequence: bool = False
+) -> list[Tensor]:
     """Check the inputs against the model's signature and bring each to its dtype.
+
+    A request of a sequence is one item, which may come without the batch axis.
 
     Raises:
         InvalidInput: unknown or missing names, a dtype that would lose something, a wrong rank or
@@ -39,19 +43,22 @@ def encode(signature: Signature, inputs: Mapping[str, Any]) -> list[Tensor]:
         problems += [f"input {name!r} is missing" for name in missing]
         raise _refused(signature, "; ".join(problems))
     tensors = []
+    batched = signature.max_batch_size > 0
     for name, value in inputs.items():
         info = known[name]
         try:
             array = _array(info, value)
-            if signature.max_batch_size > 0 and array.ndim == 1 and info.shape == (-1, 1):
+            if batched and array.ndim == 1 and info.shape == (-1, 1):
                 # Triton has no tensors without axes: one word an item stands as [batch, 1].
                 array = array[:, np.newaxis]
-            _check_shape(info, array.shape, signature.max_batch_size > 0)
+            elif batched and in_sequence and array.ndim + 1 == len(info.shape):
+                array = array[np.newaxis]
+            _check_shape(info, array.shape, batched)
         except _Unfit as unfit:
             raise _refused(signature, f"input {name!r} {unfit}") from None
         tensors.append(Tensor(name, info.datatype, array))
-    if signature.max_batch_size > 0:
-        _check_batch(signature, tensors)
+    if batched:
+        _check_batch(signature, tensors, in_sequence)
     return tensors
 
 
@@ -224,8 +231,20 @@ def _strings(value: Any) -> npt.NDArray[Any]:
         elif isinstance(item, bytes):
             flat[position] = bytes(item)
         else:
-            raise _Unfit(f"holds {type(item).__name__} {item!r:.40}; BYTES takes str and bytes")
+            raise _Unfit(f"{_found(value, item)}; BYTES takes str and bytes{_FILE}")
     return array
+
+
+_FILE = ", such as those of a whole file: Path(...).read_bytes()"
+
+
+def _found(value: Any, item: Any) -> str:
+    """What the caller passed: numpy takes an image apart into the numbers of its pixels."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    if hasattr(value, "__array_interface__") and not isinstance(value, np.generic | np.ndarray):
+        return f"holds an object of type {type(value).__name__}"
+    return f"holds {type(item).__name__} {item!r:.40}"
 
 
 def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> None:
@@ -238,12 +257,18 @@ def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> 
             raise _Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")
 
 
-def _check_batch(signature: Signature, tensors: Sequence[Tensor]) -> None:
+def _check_batch(signature: Signature, tensors: Sequence[Tensor], in_sequence: bool) -> None:
     sizes = {tensor.name: tensor.array.shape[0] for tensor in tensors}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise _refused(signature, f"the inputs differ in batch size: {shown}")
     for name, size in sizes.items():
+        if in_sequence and size > 1:
+            raise _refused(
+                signature,
+                f"input {name!r} has a batch of {size}: a request of a sequence is one item; send "
+                "them one after the other, or each in a sequence of its own",
+            )
         if size > signature.max_batch_size:
             raise _refused(
                 signature, f"input {name!r} has a batch of {size}: send it in smaller pieces"

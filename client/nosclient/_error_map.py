@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 
@@ -61,6 +62,15 @@ _MODEL_FAILED = frozenset(
     {"INTERNAL", "UNKNOWN", "ALREADY_EXISTS", "UNIMPLEMENTED", "CANCELLED", "500", "501", "499"}
 )
 
+_DEAD_WORKER = re.compile(r"Stub process '(?P<model>[^']+)_\d+_\d+' is not healthy")
+"""Triton's words where the process that ran a Python-based model has ended; it starts no other."""
+
+_NOT_POLLED = "failed to poll from model repository"
+_NOT_THERE = (
+    "; its repository has no such model, or one that is not built or has a config.pbtxt that "
+    "cannot be read (the server's log says which)"
+)
+
 # Somebody takes the connection and closes it at the first word of gRPC.
 _CONNECTED_IN_VAIN = ("failed to connect", "Socket closed")
 
@@ -111,12 +121,29 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
             return ServerUnavailable(_other_protocol(url, "gRPC", "an HTTP port", "http"))
         return ServerUnavailable(_unreachable(url, message))
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):
-        return ModelLoadFailed(f"model {call.model!r} could not be loaded: {message}")
+        why = _NOT_THERE if _NOT_POLLED in message else ""
+        return ModelLoadFailed(f"model {call.model!r} could not be loaded: {message}{why}")
     if call.method in ("infer", "stream_infer") and status in _MODEL_FAILED:
-        return InferenceFailed(f"model {call.model!r} failed: {message}")
+        return inference_failed(call.model, message)
     if kind is ServerError:
         return ServerError(f"{url} answered {call.method} with {status}: {message}")
     return kind(message)
+
+
+def inference_failed(model: str, message: str) -> InferenceFailed:
+    """The model's failure, and what helps where its worker process is gone.
+
+    Args:
+        model: that was called; an ensemble's dead member is named by the message.
+        message: the server's.
+    """
+    if dead := _DEAD_WORKER.search(message):
+        ended = dead["model"]
+        message = (
+            f"{message.rstrip('.')}: the worker process of {ended!r} has ended, and Triton starts "
+            f"no other by itself; unload_model({ended!r}) and then load_model({ended!r}) do"
+        )
+    return InferenceFailed(f"model {model!r} failed: {message}")
 
 
 def _deadline(call: Call, url: str) -> DeadlineExceeded:

@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nosclient._call import Call, Chunk, Operation, Tensor, Turn
+from nosclient._error_map import inference_failed
 from nosclient._errors import (
-    InferenceFailed,
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
@@ -190,7 +190,7 @@ def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:
     if _UNKNOWN in chunk.error:
         return ModelNotFound(chunk.error)
     if not chunk.error.startswith(_REFUSED):
-        return InferenceFailed(f"model {name!r} failed: {chunk.error}")
+        return inference_failed(name, chunk.error)
     reason = chunk.error.partition("] ")[2].strip()  # Triton's, before the model was asked
     if _FULL in reason:
         return ModelNotReady(f"model {name!r} took no request: {reason}")

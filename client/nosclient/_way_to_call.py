@@ -50,4 +50,4 @@ def checked(
         )
     if outputs is not None:
         check_outputs(signature, outputs)
-    return encode(signature, inputs)
+    return encode(signature, inputs, in_sequence=in_sequence)

@@ -43,10 +43,11 @@ class ModelSequence:
         priority: int = 0,
         parameters: Mapping[str, str | int | float | bool] | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
-        """The next request of the sequence; a batch, where the model has one, is of one item.
+        """The next request of the sequence, which is one item.
 
         Args:
-            inputs: as for ``Client.run``; those that are states are not among them.
+            inputs: as for ``Client.run``; those that are states are not among them. The batch
+                axis, where the model has one, may be left out.
             last: none comes after it, which frees the sequence's place on the server.
             outputs: as for ``Client.run``.
             deadline: seconds for this call in place of the sequence's.

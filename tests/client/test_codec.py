@@ -166,6 +166,32 @@ def test_a_missing_batch_axis_is_named():
         encode(batched, {"x": [[[1, 2]]]})
 
 
+def test_a_request_of_a_sequence_is_one_item_with_or_without_the_batch_axis():
+    batched = signature(TensorInfo("x", "FP32", (-1, 4)), max_batch_size=8)
+    item = np.arange(4, dtype=np.float32)
+    for value in (item, item[None], item.tolist()):
+        [tensor] = encode(batched, {"x": value}, in_sequence=True)
+        assert tensor.array.tolist() == [[0, 1, 2, 3]]
+    with pytest.raises(InvalidInput, match="batch of 2: a request of a sequence is one item; send"):
+        encode(batched, {"x": np.stack([item, item])}, in_sequence=True)
+    with pytest.raises(InvalidInput, match="add the batch axis"):
+        encode(batched, {"x": item})
+
+
+class Picture:
+    """As an image of PIL, which numpy takes for the numbers of its pixels."""
+
+    __array_interface__ = np.zeros((2, 2), np.uint8).__array_interface__
+
+
+@pytest.mark.parametrize("value", [Picture(), [Picture()], [[Picture()]]])
+def test_an_image_is_sent_as_the_bytes_of_its_file(value):
+    with pytest.raises(InvalidInput) as caught:
+        encoded("BYTES", (-1, 1), value)
+    assert "holds an object of type Picture; BYTES takes str and bytes, such" in str(caught.value)
+    assert "Path(...).read_bytes()" in str(caught.value)
+
+
 @pytest.mark.parametrize("inputs", [np.ones(2, np.float32), [1.0, 2.0], None])
 def test_inputs_without_names(inputs):
     with pytest.raises(InvalidInput) as caught:

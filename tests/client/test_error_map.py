@@ -57,6 +57,24 @@ def test_what_a_status_means_depends_on_the_call(method, status, expected):
         assert status in str(error)
 
 
+def test_a_worker_that_is_gone_is_named_with_what_brings_it_back():
+    died = InferenceServerException("message: Stub process 'a_b_0_1' is not healthy.", "INTERNAL")
+    for model in ("a_b", "an_ensemble_of_it"):
+        error = translate(died, Call("infer", 1.0, model), URL)
+        assert isinstance(error, nosclient.InferenceFailed)
+        assert f"model {model!r} failed: " in str(error)
+        assert "unload_model('a_b') and then load_model('a_b')" in str(error)
+
+
+def test_a_model_that_the_server_does_not_have():
+    refused = InferenceServerException(
+        "failed to load 'm', failed to poll from model repository", "INTERNAL"
+    )
+    error = translate(refused, Call("load_model", 1.0, "m"), URL)
+    assert isinstance(error, nosclient.ModelLoadFailed)
+    assert "no such model, or one that is not built" in str(error)
+
+
 @pytest.mark.parametrize(
     ("failure", "expected"),
     [

@@ -96,7 +96,7 @@ def test_wrong_inputs_leave_the_sequence(client):
         assert add(sequence, 1) == 1
         with pytest.raises(InvalidInput, match="takes whole numbers"):
             add(sequence, 0.5)
-        with pytest.raises(InvalidInput, match="batch-size 1 due to requirements of sequence"):
+        with pytest.raises(InvalidInput, match="batch of 2: a request of a sequence is one item"):
             sequence.run({"x": [[1], [2]]})
         assert add(sequence, 1) == 2
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nosbuild.cli.options import Url
 
+if TYPE_CHECKING:
+    from nosbuild.runtime import ServiceRecord
+
+_UNLOAD_SECONDS = 300.0
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 
 
@@ -19,11 +23,12 @@ def load(name: Name, url: Url = "") -> None:
     client, record = connect(url)
     with client:
         if record:
-            from nosbuild.repository.unservable import require_servable
+            from nosbuild.runtime.loading import require_loadable
 
             repository = Path(record.repository)
-            require_servable(repository, name)
+            require_loadable(repository, name)
             _make_environment(repository, name)
+            _unload_dead(record, name)
         client.load_model(name)
     typer.echo(f"{name} is loaded")
 
@@ -35,6 +40,18 @@ def _make_environment(repository: Path, name: str) -> None:
 
     console = progress()
     require_environment(repository, name, server_environment(console.print), console.print)
+
+
+def _unload_dead(record: ServiceRecord, name: str) -> None:
+    from urllib.parse import urlsplit
+
+    from nosbuild.runtime.control import TritonControl
+    from nosbuild.runtime.loading import unload_if_worker_ended
+
+    url = urlsplit(record.http_url)
+    control = TritonControl(url.hostname or "", url.port or 0)
+    if unload_if_worker_ended(control, record.pid, name, _UNLOAD_SECONDS):
+        typer.echo(f"a worker process of {name} had ended: unloaded first")
 
 
 def unload(name: Name, url: Url = "") -> None:

@@ -14,7 +14,10 @@ from nosbuild.cli.options import AsJson, Url
 def run(
     name: Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")],
     input_file: Annotated[
-        Path | None, typer.Option("--input", "-i", help="A JSON, npz or npy file with the inputs.")
+        Path | None,
+        typer.Option(
+            "--input", "-i", help="JSON, npz, npy; or a model's one string: a text, an image."
+        ),
     ] = None,
     random: Annotated[bool, typer.Option("--random", help="Send random inputs.")] = False,
     batch: Annotated[int, typer.Option(help="Items in a random request.", min=1)] = 1,
@@ -26,10 +29,8 @@ def run(
         raise _Usage("what shall be sent? Give --input FILE, or --random")
     if input_file is not None and random:
         raise _Usage("--input and --random exclude each other; give one of them")
-    import numpy as np
-
     from nosbuild.cli.connect import connect
-    from nosbuild.runtime.request_inputs import inputs_from_file, random_inputs_for
+    from nosbuild.runtime.request_inputs import as_sent, inputs_from_file, random_inputs_for
 
     client, record = connect(url)
     with client:
@@ -58,13 +59,12 @@ def run(
     from nosbuild.cli.printing import results
     from nosbuild.cli.tensor_table import tensor_table
 
-    dtypes = {tensor.name: tensor.dtype for tensor in info.inputs}
-    # The client took them as that dtype.
-    sent = {key: np.asarray(value, dtype=dtypes[key]) for key, value in inputs.items()}
+    sent = as_sent(inputs, info)
     came = {f"out {n}" if info.decoupled else "out": chunk for n, chunk in enumerate(chunks, 1)}
     console = results()
     console.print(tensor_table({"in": sent, **came}, console.width))
-    console.print(f"[dim]{1000 * seconds:.1f} ms[/]")
+    counted = f"{len(chunks)} chunk{'s' * (len(chunks) != 1)}, " if info.decoupled else ""
+    console.print(f"[dim]{counted}{1000 * seconds:.1f} ms[/]")
 
 
 class _Usage(typer.BadParameter):

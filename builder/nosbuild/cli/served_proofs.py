@@ -79,7 +79,7 @@ def _table(proof: ServedProof) -> Table:
             way.transport,
             f"{way.requests} {'together' if way.together else 'alone'}",
             "\n".join(_values(way)),
-            f"{way.runs} of up to {way.largest_batch}" if way.joined else "",
+            f"{way.runs}, largest {way.largest_batch}" if way.joined else "",
             _verdict(way),
         )
     return rows

@@ -62,8 +62,11 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
             *(f"{row[key]:.2f}{unit}" if key in row else "" for key, unit in _FIGURES),
         )
     results().print(shown)
-    # Triton counts both alike.
-    results().print("[dim]since each model was loaded; its warm-up requests are counted too[/]")
+    # Triton counts them alike.
+    results().print(
+        "[dim]since each model was loaded; its warm-up requests are counted too. An error that "
+        "Python code answers with (a class, a Python-based backend) does not count as failed[/]"
+    )
 
 
 _FIGURES = (("items_a_batch", ""), ("queue_ms", " ms"), ("compute_ms", " ms"))

@@ -72,6 +72,17 @@ class TritonControl:
         """
         self._command(f"/v2/repository/models/{quote(model, safe='')}/unload", timeout)
 
+    def config(self, model: str) -> dict[str, Any]:
+        """The configuration of a loaded model, as Triton completed it.
+
+        Raises:
+            ControlRefused: it is not loaded.
+            OSError: no answer.
+        """
+        path = f"/v2/models/{quote(model, safe='')}/config"
+        config: dict[str, Any] = self._command(path, _QUICK_SECONDS, "GET")
+        return config
+
     def index(self) -> list[ModelState]:
         """Every model of the repository, loaded or not; several versions are several entries."""
         entries = self._command("/v2/repository/index", _QUICK_SECONDS)
@@ -85,8 +96,8 @@ class TritonControl:
             for entry in entries
         ]
 
-    def _command(self, path: str, timeout: float) -> Any:
-        status, body = self._call("POST", path, timeout, b"{}")
+    def _command(self, path: str, timeout: float, method: str = "POST") -> Any:
+        status, body = self._call(method, path, timeout, b"{}" if method == "POST" else None)
         if status != http.client.OK:
             try:
                 text = json.loads(body)["error"]

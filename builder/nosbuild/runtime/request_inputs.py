@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from nosclient import ModelInfo, TensorInfo
 
 Arrays = dict[str, np.ndarray]
+_WORD = "hello"
 
 
 def inputs_from_file(path: Path, info: ModelInfo) -> dict[str, Any]:
     """Read a request; whether the values fit the model is for the client to say.
 
     JSON: ``{"input": values}``, a list of such objects (one an item, joined to a batch), or for
-    a model with one input just the rows; npz: one array an input; npy: the one input. The batch
-    axis is added to a bare item.
+    a model with one input just the rows; npz: one array an input; npy: the one input. Any other
+    file is the one string of a model that takes one: a text, an image. The batch axis is added to
+    a bare item; one word or number an item makes a batch of as many.
 
     Raises:
         RequestError: unreadable, or no request.
     """
-    content = _content(path)
+    content = _content(path, info)
     names = [tensor.name for tensor in info.inputs]
     if isinstance(content, list) and any(isinstance(item, dict) for item in content):
-        content = _joined(content, path)
+        return _joined(content, path)
     if not isinstance(content, dict):
         if len(names) != 1:
             raise RequestError(
@@ -41,7 +43,8 @@ def inputs_from_file(path: Path, info: ModelInfo) -> dict[str, Any]:
                 f'Write {{"{names[0]}": ..., ...}}; the model takes {info}.',
             )
         content = {names[0]: content}
-    axes = {tensor.name: len(tensor.shape) for tensor in info.inputs}
+    # [batch, 1] is one word an item, which the client takes as a plain list.
+    axes = {tensor.name: len(tensor.shape) for tensor in info.inputs if tensor.shape != (-1, 1)}
     if info.max_batch_size == 0:
         return content
     return {
@@ -50,12 +53,34 @@ def inputs_from_file(path: Path, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _content(path: Path) -> Any:
+def as_sent(inputs: dict[str, Any], info: ModelInfo) -> Arrays:
+    """The inputs with the dtypes and the axes that the client, which took them, sends."""
+    tensors = {tensor.name: tensor for tensor in info.inputs}
+    return {name: _as_sent(value, tensors[name], info) for name, value in inputs.items()}
+
+
+def _as_sent(value: Any, tensor: TensorInfo, info: ModelInfo) -> np.ndarray:
+    array = np.asarray(value, dtype=tensor.dtype)
+    if array.ndim == 0:
+        return array.reshape((1,) * len(tensor.shape))
+    if array.ndim == 1 and info.max_batch_size > 0 and tensor.shape == (-1, 1):
+        return array[:, None]
+    return array
+
+
+def _content(path: Path, info: ModelInfo) -> Any:
     fits = "Name a JSON, npz or npy file."
+    is_text = len(info.inputs) == 1 and info.inputs[0].datatype == "BYTES"
     try:
         if path.suffix in (".npz", ".npy"):
             return _stored(path)
-        return json.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        try:
+            return json.loads(raw.decode())
+        except ValueError:  # no text, or no JSON
+            if not is_text or path.suffix == ".json":
+                raise
+            return raw
     except FileNotFoundError as error:
         raise RequestError(f"{path}: there is no such file", fits) from error
     except json.JSONDecodeError as error:
@@ -66,7 +91,10 @@ def _content(path: Path) -> Any:
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror or error}", fits) from error
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path} is no text, hence no JSON", fits) from error
+        raise RequestError(
+            f"{path} is no text, hence no JSON",
+            f"{fits} Any other file goes to a model with one input, of strings.",
+        ) from error
     except (ValueError, EOFError, BadZipFile) as error:
         # numpy takes whatever it does not know for a pickle, and advises to trust it.
         raise RequestError(
@@ -130,7 +158,11 @@ def random_inputs_for(info: ModelInfo, repository: Path | None, batch: int) -> A
     sizes = {axis: 8 for tensor in tensors for axis in tensor.axes.values()}
     if spec:
         sizes |= {axis: spec.dim_range(axis).typical for axis in sizes if axis in spec.dims}
-    return random_inputs(tensors, {**sizes, BATCH: batch})
+    drawn = random_inputs(tensors, {**sizes, BATCH: batch})
+    for array in drawn.values():
+        if array.dtype == object:
+            array[array == ""] = _WORD  # many models have nothing to say to no text
+    return drawn
 
 
 def _spec(repository: Path | None, name: str) -> ModelSpec | None:

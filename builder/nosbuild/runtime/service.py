@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
-from nosbuild.repository.unservable import require_servable
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.environment import ServerEnvironment
+from nosbuild.runtime.loading import require_loadable, unload_if_worker_ended
 from nosbuild.runtime.model_environments import require_environment
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
@@ -86,17 +86,21 @@ class InferenceService:
     ) -> None:
         """Loads a model of the repository, or its newest version again.
 
+        One that is loaded, but of which a worker process has ended, is unloaded first.
+
         Args:
             name: the model.
             timeout: seconds it may take to load.
             on_progress: told what is installed for it, one line at a time.
 
         Raises:
-            RepositoryError: it does not load, or is not what was proven; the message says why.
+            RepositoryError: it is not there or not built, does not load, or is not what was
+                proven; the message says why.
             HostError: what it runs in cannot be made on this machine.
         """
-        require_servable(self.repository, name)
+        require_loadable(self.repository, name)
         require_environment(self.repository, name, self.environment, on_progress or _silent)
+        unload_if_worker_ended(self.control, self.pid, name, timeout)
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(
