@@ -6,24 +6,19 @@ models alone: what one of them makes of several at once may have another shape (
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nosbuild.errors import InputError, SampleError
-from nosbuild.tensors import TensorSpec
-from nosbuild.verify.golden import GOLDEN_ITEMS, Answer, write_golden
-from nosbuild.verify.python_references import chunks_of
-from nosbuild.verify.references import FACTS, GOLDEN, ITEMS, REPEATED_ITEMS, changed, spread
+from nosbuild.verify.python_references import chunks_of, keep_answers, not_finite
+from nosbuild.verify.references import REPEATED_ITEMS, changed
 from nosbuild.verify.run import alone
 from nosbuild.verify.samples import Samples, load_samples
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays
     from nosbuild.spec import ModelSpec
+    from nosbuild.verify.golden import Answer
     from nosbuild.verify.pipeline_runner import PipelineRunner
 
 
@@ -44,14 +39,7 @@ def collect_pipeline_answers(spec: ModelSpec, source: PipelineRunner, out: Path)
     samples = load_samples(spec, source.inputs)
     batched = bool(spec.is_batched)
     answers = [_answer(source, samples, index, batched) for index in range(len(samples.items))]
-    write_golden(out / ITEMS, samples.items, answers)
-    chosen = spread(len(samples.items), GOLDEN_ITEMS)
-    write_golden(
-        out / GOLDEN,
-        [samples.items[index] for index in chosen],
-        [answers[index] for index in chosen],
-    )
-    reasons = _not_finite(answers, source.outputs)
+    reasons = not_finite(answers, source.outputs, "the originals give")
     for index in range(min(REPEATED_ITEMS, len(answers))):
         again = chunks_of(_answer(source, samples, index, batched))
         before = chunks_of(answers[index])
@@ -61,9 +49,7 @@ def collect_pipeline_answers(spec: ModelSpec, source: PipelineRunner, out: Path)
                 "keeps a state between calls, or draws random numbers"
             )
             break
-    facts = {"samples": len(answers), "real": samples.real, "reasons": reasons}
-    (out / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-    return facts
+    return keep_answers(out, samples, answers, reasons)
 
 
 def _answer(source: PipelineRunner, samples: Samples, index: int, batched: bool) -> Answer:
@@ -86,12 +72,3 @@ def _item(arrays: Arrays, batched: bool) -> Arrays:
     if not batched:
         return arrays
     return {name: array[0, ...] for name, array in arrays.items()}
-
-
-def _not_finite(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[str]:
-    for index, answer in enumerate(answers):
-        for chunk in chunks_of(answer):
-            for tensor in outputs:
-                if tensor.dtype.is_float and np.isnan(chunk[tensor.name]).any():
-                    return [f"the originals give NaN in {tensor.name} for sample {index}"]
-    return []

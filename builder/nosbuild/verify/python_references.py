@@ -64,6 +64,32 @@ def collect_answers(
         )
     samples = load_samples(spec, source.inputs, elsewhere)
     answers = [_answer(source, samples, index) for index in range(len(samples.items))]
+    reasons = [
+        *not_finite(answers, source.outputs, "the class itself gives"),
+        *_other_answers(source, samples, answers),
+    ]
+    return keep_answers(out, samples, answers, reasons)
+
+
+def chunks_of(answer: Answer) -> Sequence[Arrays]:
+    """What was answered, one after the other; of a method that does not stream, once."""
+    return [answer] if isinstance(answer, dict) else answer
+
+
+def not_finite(answers: Sequence[Answer], outputs: Sequence[TensorSpec], says: str) -> list[str]:
+    """The first NaN among the answers, as a reason; ``says``: who gives it, and a verb."""
+    for index, answer in enumerate(answers):
+        for chunk in chunks_of(answer):
+            for tensor in outputs:
+                if tensor.dtype.is_float and np.isnan(chunk[tensor.name]).any():
+                    return [f"{says} NaN in {tensor.name} for sample {index}"]
+    return []
+
+
+def keep_answers(
+    out: Path, samples: Samples, answers: Sequence[Answer], reasons: list[str]
+) -> dict[str, Any]:
+    """Write the items, the golden samples and the facts; the facts come back."""
     write_golden(out / ITEMS, samples.items, answers)
     chosen = spread(len(samples.items), GOLDEN_ITEMS)
     write_golden(
@@ -71,15 +97,9 @@ def collect_answers(
         [samples.items[index] for index in chosen],
         [answers[index] for index in chosen],
     )
-    reasons = [*_not_finite(answers, source.outputs), *_other_answers(source, samples, answers)]
     facts = {"samples": len(answers), "real": samples.real, "reasons": reasons}
     (out / FACTS).write_text(json.dumps(facts), encoding="utf-8")
     return facts
-
-
-def chunks_of(answer: Answer) -> Sequence[Arrays]:
-    """What was answered, one after the other; of a method that does not stream, once."""
-    return [answer] if isinstance(answer, dict) else answer
 
 
 def _answer(source: PythonClass, samples: Samples, index: int) -> Answer:
@@ -94,15 +114,6 @@ def _answer(source: PythonClass, samples: Samples, index: int) -> Answer:
             if samples.real
             else "Name inputs that it takes: samples: samples.py:samples in the model.yaml.",
         ) from exc
-
-
-def _not_finite(answers: Sequence[Answer], outputs: Sequence[TensorSpec]) -> list[str]:
-    for index, answer in enumerate(answers):
-        for chunk in chunks_of(answer):
-            for tensor in outputs:
-                if tensor.dtype.is_float and np.isnan(chunk[tensor.name]).any():
-                    return [f"the class itself gives NaN in {tensor.name} for sample {index}"]
-    return []
 
 
 def _other_answers(source: PythonClass, samples: Samples, answers: Sequence[Answer]) -> list[str]:
