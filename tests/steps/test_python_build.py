@@ -63,6 +63,8 @@ def test_every_method_is_a_model_of_its_own(words):
     outcomes = [outcome.step for outcome in words.steps]
     assert outcomes[:4] == ["environment", "package", "references", "prove python"]
     assert outcomes[-6:] == ["publish"] * 6
+    assert [outcome.model for outcome in words.steps[-6:]] == names
+    assert [o.model for o in words.steps if o.step == "references"] == names
 
 
 def test_a_version_folder_holds_all_that_serving_takes(words):
@@ -163,6 +165,52 @@ def test_a_method_that_is_not_named_any_more_is_told(words):
     assert {finding.severity for finding in found.values()} == {"warning"}
 
 
+def test_a_method_that_is_not_built_any_more_stays_and_is_told(repository):
+    code = "class Model:\n" + "".join(
+        f"    def {name}(self, text: str) -> str: return text\n" for name in ("one", "two")
+    )
+    folder = write_class(repository / "m", code, "methods: [one, two]\n")
+    assert build(folder).notes == ()
+    (folder / "model.yaml").write_text((folder / "model.yaml").read_text().replace(", two", ""))
+    (note,) = build(folder).notes
+    assert note.startswith("m.two is no method of the class any more")
+    assert f"remove {repository / 'm.two'}, " in note
+
+
+UNEQUAL = """
+from typing import Annotated
+import numpy as np
+
+class Model:
+    def letters(self, text: str) -> list[str]: return list(text)
+    def rows(self, texts: list[str]) -> list[list[int]]: return [[*map(ord, t)] for t in texts]
+    def same(self, text: str) -> Annotated[np.ndarray, "int64[n]"]: return np.arange(2)
+    def taken(self, ids: Annotated[np.ndarray, "int64[n]"]) -> Annotated[np.ndarray, "int64[n]"]:
+        return ids
+"""
+UNEQUAL_SAMPLES = """
+def samples():
+    for text in "a", "bc":
+        yield {"text": text}
+        yield {"texts": text}
+        yield {"ids": [*map(ord, text)]}
+"""
+
+
+def test_answers_of_unequal_size_are_told(repository):
+    yaml = "methods: [letters, rows, same, taken]\n"
+    found = build(write_class(repository / "m", UNEQUAL, yaml, UNEQUAL_SAMPLES))
+    told = {one.name: one.notes for one in found.models}
+    assert [name for name, notes in told.items() if notes] == ["m", "m.rows"]
+    assert "name output under pad: in the model.yaml, or send them one by one" in told["m"][0]
+    assert "m: python published as version 1 in " in repr(found)
+    assert "Model.letters answers the same served as called plainly (agreement 1" in repr(found)
+    assert len(repr(found).splitlines()) == 2
+    yaml = 'methods: [letters]\npad: {output: ""}\n'
+    texts = 'def samples(): return [{"text": text} for text in ("a", "bc")]'
+    assert build(write_class(repository / "padded", UNEQUAL, yaml, texts)).notes == ()
+
+
 BAD = {
     "without annotations": (
         "class Model:\n    def __call__(self, text): ...",
@@ -194,6 +242,13 @@ BAD = {
         SampleError,
         "model.py:Model (__call__) raised on random input 0: KeyError: 'größe' (model.py:3)",
         "samples: samples.py:samples",
+    ),
+    "an answer that is not the declared one": (
+        "class Model:\n    def __call__(self, n: int) -> int:\n        return str(n)",
+        SampleError,
+        "answered random input 0 otherwise than it declares: output 'output' is declared int64, "
+        "the method returned str",
+        "its annotation, or outputs: in the model.yaml",
     ),
     "answers that are no rows of the batch": (
         "class Model:\n    def __call__(self, texts: list[str]) -> list[int]:\n"

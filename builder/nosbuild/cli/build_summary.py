@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def summary(done: Sequence[BuildResult], failed: Sequence[Failure]) -> Table:
     """The published variant of every model, and those that were not published."""
-    rows = table("model", "variant", "size", "items/s", "over fp32 ONNX", "")
+    measured = any(result.items_per_second is not None for result in done)
+    columns = ("items/s", "over fp32 ONNX") if measured else ()
+    rows = table("model", "variant", "size", *columns, "")
     for result in done:
         over = result.measurement.over_baseline
         rate = result.items_per_second
@@ -26,11 +28,13 @@ def summary(done: Sequence[BuildResult], failed: Sequence[Failure]) -> Table:
             f"[bold]{escape(result.name)}[/]",
             result.variant,
             megabytes(result.artifact_bytes),
-            f"{rate:,.0f}" if rate is not None else "",
-            f"{over.value:.2f}x" if over else "",
+            *(f"{rate:,.0f}" if rate is not None else "", f"{over.value:.2f}x" if over else "")[
+                : len(columns)
+            ],
             f"[green]{state}[/] v{result.version}",
         )
     for failure in failed:
         refused = "refused" if failure.error.exit_code == 4 else "failed"
-        rows.add_row(f"[bold]{escape(failure.name)}[/]", "", "", "", "", f"[red]{refused}[/]")
+        empty = [""] * (2 + len(columns))
+        rows.add_row(f"[bold]{escape(failure.name)}[/]", *empty, f"[red]{refused}[/]")
     return rows

@@ -29,7 +29,8 @@ def variant_table(result: BuildResult) -> Table:
     """Every variant that was made, a row each: size, error, latency by batch, throughput."""
     shown = [row for row in result.variants if row.verdict != "skipped"]
     sizes = [row.batch for row in result.measurement.latencies]
-    rows = table(result.name, "size", "worst (bar)", *(f"@{size}" for size in sizes), "items/s", "")
+    rates = ["items/s"] if any(_throughput(row) for row in shown) else []
+    rows = table(result.name, "size", "worst (bar)", *(f"@{size}" for size in sizes), *rates, "")
     for column in rows.columns[1:]:
         column.no_wrap = column.header != "worst (bar)"
         if column.header not in ("worst (bar)", ""):
@@ -46,7 +47,7 @@ def variant_table(result: BuildResult) -> Table:
             megabytes(row.bytes) if row.bytes is not None else "",
             "\n".join(_qualities(row)),
             *_latencies(row, sizes),
-            _throughput(row),
+            *(_throughput(row) for _ in rates),
             f"[{colour}]{verdict}[/]{_placement(row)}",
             style=style,
         )
@@ -118,7 +119,7 @@ def _placement(row: VariantReport) -> str:
 
 def _notes(result: BuildResult) -> list[str]:
     name = escape(result.name)
-    notes = []
+    notes = [f"[yellow]{name}[/]: {escape(note)}" for note in result.notes]
     if result.replaced and result.replaced not in {row.name for row in result.variants}:
         notes.append(
             f"[yellow]{name}[/]: before, {escape(result.replaced)} was served, which this build "

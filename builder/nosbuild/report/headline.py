@@ -74,14 +74,34 @@ def quality_kept(findings: Sequence[Finding]) -> str:
     """`` at cosine 0.9911 (bar 0.99), and 1 more bar kept``; empty where nothing was compared."""
     if not findings:
         return ""
-    first = findings[0]
-    metric, _, bar = first.bar.partition(" ")
-    if " excess" in first.bar:
-        return f", within {first.bar.partition(' excess')[0]}"
-    more = (
-        f", and {len(findings) - 1} more bar{'s' * (len(findings) > 2)} kept"
-        if len(findings) > 1
-        else ""
-    )
+    if within := _within(findings[0]):
+        return f", within {within}"
+    value, mark = _value_and_bar(findings[0])
+    return f" at {value} (bar {mark}){_more(findings)}"
+
+
+def quality_beside(findings: Sequence[Finding]) -> str:
+    """`` (cosine 0.9911, bar 0.99, and 1 more bar kept)``; empty where nothing was compared."""
+    if not findings:
+        return ""
+    if within := _within(findings[0]):
+        return f" (within {within}{_more(findings)})"
+    value, mark = _value_and_bar(findings[0])
+    return f" ({value}, bar {mark}{_more(findings)})"
+
+
+def _within(finding: Finding) -> str:
+    """``allclose(...)``; empty for any other metric."""
+    bar, excess, _ = finding.bar.partition(" excess")
+    return bar if excess else ""
+
+
+def _value_and_bar(finding: Finding) -> tuple[str, str]:
+    metric, _, bar = finding.bar.partition(" ")
     mark = bar.split()[-1]
-    return f" at {metric} {told_apart(first.value, float(mark), digits=4)} (bar {mark}){more}"
+    return f"{metric} {told_apart(finding.value, float(mark), digits=4)}", mark
+
+
+def _more(findings: Sequence[Finding]) -> str:
+    others = len(findings) - 1
+    return f", and {others} more bar{'s' * (others > 1)} kept" if others else ""

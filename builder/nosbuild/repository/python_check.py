@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
+from pathlib import Path
 
-from nosbuild.errors import SpecError
+from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.export.pipeline_graph import Called
 from nosbuild.repository.ensemble_check import Change, called_changes, missing_calls
-from nosbuild.repository.layout import ModelFolder
-from nosbuild.repository.lock import Lock, spec_digest
+from nosbuild.repository.layout import LOCK, ModelFolder
+from nosbuild.repository.lock import Lock, read_lock, spec_digest
 
 
 def python_changes(folder: ModelFolder, lock: Lock, models: set[str]) -> Iterator[Change]:
@@ -26,6 +28,23 @@ def python_changes(folder: ModelFolder, lock: Lock, models: set[str]) -> Iterato
         yield from called_changes(ModelFolder(folder.path.parent / name), called)
     if home := lock.details.get("method_of"):
         yield from _class_changes(ModelFolder(folder.path.parent / home), lock)
+
+
+def further_methods(repository: Path, name: str) -> list[str]:
+    """Models of the repository that builds of that class made of its further methods, sorted."""
+    folders = sorted(repository.glob(f"{glob.escape(name)}.*"))
+    return [folder.name for folder in folders if _made_from(folder) == name]
+
+
+def _made_from(folder: Path) -> str:
+    """The class that a further method is of; empty for what is none, or cannot be read: that is
+    for a check to tell, not for a build of another model.
+    """
+    locks = sorted(folder.glob(f"*/{LOCK}"))
+    try:
+        return str(read_lock(locks[-1]).details.get("method_of", "")) if locks else ""
+    except RepositoryError:
+        return ""
 
 
 def _class_changes(home: ModelFolder, lock: Lock) -> Iterator[Change]:

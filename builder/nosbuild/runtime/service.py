@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOAD_SECONDS = 300.0
 
 
-@dataclass
+@dataclass(repr=False)
 class InferenceService:
     """A running Triton Inference Server; a context manager that stops it.
 
@@ -41,6 +41,14 @@ class InferenceService:
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
+
+    def __repr__(self) -> str:
+        """Two lines: where it answers, and what it serves."""
+        state = f"process {self.pid}" if self.is_running else "ended"
+        return (
+            f"<InferenceService on {self.grpc_url} (gRPC) and {self.http_url}: {state}\n"
+            f" of {self.repository}, log {self.log_file}>"
+        )
 
     @property
     def http_url(self) -> str:

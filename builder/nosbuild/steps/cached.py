@@ -58,6 +58,7 @@ class CachedSteps:
         arguments: dict[str, Any],
         *,
         label: str = "",
+        model: str = "",
     ) -> Entry:
         """The step's entry.
 
@@ -68,12 +69,14 @@ class CachedSteps:
             arguments: of the function; paths are not looked into, so what they hold must be in
                 ``made_from``.
             label: what tells it apart from the same step for another variant.
+            model: that it is for, where that is a further method of the class.
 
         Raises:
             NosError: whatever the step raised.
         """
         started = time.monotonic()
-        label = label or step
+        shown, model = label or step, model or self.spec.name
+        label = shown if model == self.spec.name else f"{shown} {model}"
         parts = key_parts(step, self.spec, self.host, dict(made_from))
         key = sha256_of_value(parts)
         if key in self.made:  # for another variant of this build
@@ -85,7 +88,7 @@ class CachedSteps:
             found = Miss("asked to run afresh") if self.fresh else self.store.find(key)
             if isinstance(found, Miss):
                 why = (last.changes(parts) if found == NEVER_MADE else "") or found.reason
-                self.progress.step(self.spec.name, label, why)
+                self.progress.step(model, shown, why)
                 found = self._make(step, label, key, request)
                 cached = False
             else:
@@ -95,13 +98,13 @@ class CachedSteps:
         self.keys[label] = key
         self.made[key] = found
         self.read |= found.read
-        self.done(StepOutcome(label, cached, why, time.monotonic() - started))
+        self.done(StepOutcome(shown, cached, why, time.monotonic() - started, model))
         return found
 
     def done(self, outcome: StepOutcome) -> None:
         """Remember and tell an outcome."""
         self.outcomes.append(outcome)
-        self.progress.step_done(self.spec.name, outcome)
+        self.progress.step_done(outcome.model, outcome)
 
     def write_scripts(self, folder: Path) -> None:
         """A script for each step that runs it alone.

@@ -62,7 +62,9 @@ class ClassEnvironments:
         environment = model_environment(locked, self._tell, where=where)
         why = self.told[0] if self.told else "nothing changed"
         seconds = time.monotonic() - started
-        self.steps.done(StepOutcome("environment", not self.told, why, seconds))
+        self.steps.done(
+            StepOutcome("environment", not self.told, why, seconds, self.steps.spec.name)
+        )
         return environment
 
     def place(self, environment: Environment, model: Path, *, packed: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ def publish_variant(
     complete: ModelSpec,
     repository: Path,
     artifact_bytes: int,
+    notes: Sequence[str] = (),
 ) -> BuildResult:
     """Publish as ``repository/<name of complete>``.
 
@@ -41,6 +43,7 @@ def publish_variant(
         complete: the spec with its tensors known.
         repository: Triton's model repository.
         artifact_bytes: size of the artifact.
+        notes: what its user should know.
     """
     origins = Origins(
         spec_digest=spec_digest(written),
@@ -59,8 +62,9 @@ def publish_variant(
 
         write_page(published.folder, report, published.version)
     steps.write_scripts(published.folder / REPRODUCE)
+    seconds = time.monotonic() - started
     steps.done(
-        StepOutcome("publish", published.is_unchanged, published.why, time.monotonic() - started)
+        StepOutcome("publish", published.is_unchanged, published.why, seconds, complete.name)
     )
     return BuildResult(
         name=complete.name,
@@ -74,4 +78,5 @@ def publish_variant(
         report=report,
         plan=plan,
         steps=tuple(steps.outcomes),
+        notes=tuple(notes),
     )

@@ -13,8 +13,9 @@ from nosbuild.export.pipeline_graph import Called
 from nosbuild.plan import BuildPlan, RunsOn
 from nosbuild.plan.variants import PYTHON
 from nosbuild.report.build_report import VariantReport, Verdict
-from nosbuild.report.headline import quality_kept
+from nosbuild.report.headline import quality_beside
 from nosbuild.repository.layout import ModelFolder
+from nosbuild.repository.python_check import further_methods
 from nosbuild.spec.padding import padded_outputs
 from nosbuild.steps.cached import CachedSteps
 from nosbuild.steps.class_environments import ClassEnvironments, has_own_environment
@@ -86,7 +87,12 @@ class PythonWalk:
                 model = repository / one.complete.name
                 environments.place(environment, model, packed=self.pack)
         first, *others = [self._published(one, repository) for one in found]
-        return first.with_others(others)
+        return first.with_others(others).noting(
+            f"{name} is no method of the class any more, and still in the repository: remove "
+            f"{repository / name}, or Triton goes on serving it"
+            for name in further_methods(repository, self.spec.name)
+            if name not in {one.complete.name for one in found}
+        )
 
     def _check_names(self, repository: Path) -> None:
         for position, method in enumerate(self.spec.methods[1:], 1):
@@ -146,7 +152,6 @@ class PythonWalk:
         tensors = methods[method]
         complete = method_spec(self.spec, method, tensors)
         artifact = packaged.folder / tensors["folder"]
-        suffix = "" if method == self.spec.methods[0] else f" {method}"
         members = members_of(self.spec, repository)
         made_from = {
             "the class": sha256_of_value([packaged.digest, method, tensors]),
@@ -164,13 +169,15 @@ class PythonWalk:
             "python-references",
             {**made_from, "other inputs": other_inputs(methods, method)},
             {**arguments, "elsewhere": other_inputs(methods, method)},
-            label=f"references{suffix}",
+            label="references",
+            model=complete.name,
         )
         proven = self.steps.run(
             "python-prove",
             {**made_from, "the source's answers": references.digest},
             {**arguments, "references": str(references.folder), "variant": PYTHON.name},
-            label=f"prove {PYTHON.name}{suffix}",
+            label=f"prove {PYTHON.name}",
+            model=complete.name,
         )
         proof = Proof.model_validate(proven.result)
         self._judge(complete, proof)
@@ -248,8 +255,8 @@ class PythonWalk:
     def _published(self, one: _Proven, repository: Path) -> BuildResult:
         method = one.variant.details["method"]
         said = (
-            f"{one.variant.details['class']}.{method} answers through Triton's adapter as it does "
-            f"alone{quality_kept(one.variant.proof.findings)}"
+            f"{one.variant.details['class']}.{method} answers the same served as called plainly"
+            f"{quality_beside(one.variant.proof.findings)}"
         )
         report = report_of(
             one.complete, self.plan, self.steps.host, (one.row,), one.references.result, said
@@ -263,4 +270,9 @@ class PythonWalk:
             one.complete,
             repository,
             one.row.bytes or 0,
+            [
+                f"{name} differs in size from sample to sample, and several such items in one "
+                f"request fail: name {name} under pad: in the model.yaml, or send them one by one"
+                for name in one.references.result["unequal"]
+            ],
         )

@@ -23,9 +23,11 @@ class StepOutcome:
     why: str
     """Why it ran, or that nothing had changed."""
     seconds: float
+    model: str
+    """That it was for: the built one, or a further method of its class."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BuildResult:
     """A published model: what it is, how it was proven, how fast it is here."""
 
@@ -46,11 +48,26 @@ class BuildResult:
     steps: tuple[StepOutcome, ...]
     others: tuple[BuildResult, ...] = ()
     """Further methods of the same class, each a model of its own."""
+    notes: tuple[str, ...] = ()
+    """What its user should know, a sentence each."""
+
+    def __repr__(self) -> str:
+        """Two lines: what is published and where, and what the report says of it."""
+        state = "published" if self.is_new else "unchanged"
+        further = f", with {', '.join(one.name for one in self.others)}" if self.others else ""
+        return (
+            f"<BuildResult {self.name}: {self.variant} {state} as version {self.version} in "
+            f"{self.folder}{further}\n {self.report.headline}>"
+        )
 
     def with_others(self, others: Iterable[BuildResult]) -> BuildResult:
         """The same with further methods, and the steps of them all."""
         found = tuple(others)
         return replace(self, others=found, steps=(found or (self,))[-1].steps)
+
+    def noting(self, notes: Iterable[str]) -> BuildResult:
+        """The same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     @property
     def models(self) -> tuple[BuildResult, ...]:
@@ -87,6 +104,7 @@ class BuildResult:
             "measurement": self.measurement.model_dump(mode="json"),
             "variants": [row.model_dump(mode="json") for row in self.variants],
             "skipped": [asdict(skip) for skip in self.plan.skips],
+            "notes": list(self.notes),
             "steps": [asdict(step) for step in self.steps],
             **({"methods": [one.as_json() for one in self.others]} if self.others else {}),
         }

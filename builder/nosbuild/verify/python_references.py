@@ -26,6 +26,9 @@ from nosbuild.verify.references import (
 )
 from nosbuild.verify.samples import Samples, load_samples
 
+_OF_THE_ANSWER = ("output ", "the method returned ")
+"""How the adapter begins what it says of an answer that is not the declared one."""
+
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays
     from nosbuild.source.python_class import PythonClass
@@ -51,7 +54,8 @@ def collect_answers(
         images: inputs that hold the file of an image, which cannot be drawn.
 
     Returns:
-        ``samples``, how many; ``real``, whether the user's; ``reasons`` against the class itself.
+        ``samples``, how many; ``real``, whether the user's; ``reasons`` against the class itself;
+        ``unequal``, outputs whose sizes differ so that no tensor holds a batch of them.
 
     Raises:
         SampleError: the samples do not fit, or the method raises on one of them.
@@ -68,7 +72,8 @@ def collect_answers(
         *not_finite(answers, source.outputs, "the class itself gives"),
         *_other_answers(source, samples, answers),
     ]
-    return keep_answers(out, samples, answers, reasons)
+    unequal = [t.name for t in source.outputs if _is_unequal(t, source, answers)]
+    return {**keep_answers(out, samples, answers, reasons), "unequal": unequal}
 
 
 def chunks_of(answer: Answer) -> Sequence[Arrays]:
@@ -108,12 +113,34 @@ def _answer(source: PythonClass, samples: Samples, index: int) -> Answer:
         return source.direct(samples.items[index])
     except Raised as exc:
         kind = "sample" if samples.real else "random input"
+        if not exc.where and exc.message.startswith(_OF_THE_ANSWER):
+            raise SampleError(
+                f"{reference} answered {kind} {index} otherwise than it declares: {exc.message}",
+                "Mend what the method returns, or what is said of it: its annotation, or outputs: "
+                "in the model.yaml.",
+            ) from exc
         raise SampleError(
             f"{reference} raised on {kind} {index}: {exc}",
             "Mend the method, or yield samples that it takes."
             if samples.real
             else "Name inputs that it takes: samples: samples.py:samples in the model.yaml.",
         ) from exc
+
+
+def _is_unequal(tensor: TensorSpec, source: PythonClass, answers: Sequence[Answer]) -> bool:
+    """Whether a batch of these answers has no shape, and nothing fills them up.
+
+    Axes of the inputs do not count: the items of a batch have them alike. A method that returns the
+    array of a whole batch sees to it itself.
+    """
+    entry = next(one for one in source.binding["outputs"] if one["name"] == tensor.name)
+    makes_batches = source.binding["takes"] == "batch" and entry["kind"] == "array"
+    if makes_batches or not tensor.is_batched or tensor.name in source.binding["pad"]:
+        return False
+    alike = {axis for one in source.inputs for axis in one.shape}
+    free = [place for place, axis in enumerate(tensor.item_shape) if axis not in alike]
+    shapes = [np.shape(chunk[tensor.name]) for one in answers for chunk in chunks_of(one)]
+    return any(len({shape[place] for shape in shapes}) > 1 for place in free)
 
 
 def _other_answers(source: PythonClass, samples: Samples, answers: Sequence[Answer]) -> list[str]:

@@ -127,7 +127,7 @@ class Member:
 
 
 def _column(array, facts):
-    """n values for a tensor of n items with one element each: ``[n]`` becomes ``[n, 1]``."""
+    """Values for as many items of one element each: ``[n]`` becomes ``[n, 1]``."""
     shape = facts.get("shape", ())
     return array[:, None] if array.ndim == 1 and len(shape) == 2 and shape[1] == 1 else array
 
