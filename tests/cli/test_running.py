@@ -9,13 +9,41 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from nosbuild.errors import RepositoryError
 from nosbuild.store.folders import CACHE_VARIABLE, cache_folder
+from nosclient import InferenceFailed
 
 pytestmark = pytest.mark.live
 
 MODELS = Path(__file__).parents[1] / "client/models"
+FRAGILE = """
+import os
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            texts = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+            if (texts == b"die").any():
+                os._exit(3)
+            sizes = np.array([[len(text)] for text in texts[:, 0]], np.int64)
+            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("size", sizes)]))
+        return answers
+"""
+FRAGILE_CONFIG = """
+backend: "python"
+max_batch_size: 8
+input { name: "text" data_type: TYPE_STRING dims: 1 }
+output { name: "size" data_type: TYPE_INT64 dims: 1 }
+instance_group { count: COUNT kind: KIND_CPU }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +53,13 @@ def service(tmp_path_factory):
     repository = tmp_path_factory.mktemp("cli")
     for model in ("echo", "broken"):
         shutil.copytree(MODELS / model, repository / model)
+    for model, instances in (("fragile", "1"), ("fragile_pair", "2")):
+        (repository / model / "1").mkdir(parents=True)
+        (repository / model / "1/model.py").write_text(FRAGILE)
+        config = FRAGILE_CONFIG.replace("COUNT", instances)
+        (repository / model / "config.pbtxt").write_text(config)
+    (repository / "unbuilt").mkdir()
+    (repository / "unbuilt/model.yaml").write_text("name: unbuilt\n")
     with serve(repository, keep_going=True) as running:
         yield running
 
@@ -91,6 +126,94 @@ def test_a_file_that_is_not_there(nosbuild, service):
     assert "gone.json: there is no such file" in nosbuild("run", "echo", *options).failed(3)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "sizes"),
+    [
+        ("x.json", b'{"text": ["I love", "bad"]}', [6, 3]),
+        ("x.json", b'[{"text": "I love"}, {"text": "bad"}]', [6, 3]),
+        ("x.json", b'["I love", "bad"]', [6, 3]),
+        ("x.json", b'{"text": [["I love"], ["bad"]]}', [6, 3]),
+        ("x.json", b'{"text": "I love"}', [6]),
+        ("photo.jpg", b"\xff\xd8\xff\x00", [4]),
+        ("note.txt", b"I love it", [9]),
+    ],
+)
+def test_one_string_an_item(nosbuild, service, tmp_path, name, content, sizes):
+    (tmp_path / name).write_bytes(content)
+    arguments = ("run", "fragile", "--url", service.grpc_url, "--input", name)
+    assert nosbuild(*arguments, "--json").json == {"size": [[size] for size in sizes]}
+    assert f"string[{len(sizes)}, 1]" in nosbuild(*arguments).out  # the shape that was sent
+
+
+@pytest.fixture
+def beside(nosbuild):
+    """Runs the command line with the cache in which the service is known."""
+
+    def run(*arguments):
+        return nosbuild(*arguments, **{CACHE_VARIABLE: str(cache_folder())})
+
+    return run
+
+
+def workers(service, instance):
+    """Processes that run that instance."""
+    children = psutil.Process(service.pid).children()
+    told = [c.cmdline() for c in children if c.status() != psutil.STATUS_ZOMBIE]
+    return sum(instance in line for line in told)
+
+
+def test_loading_brings_back_a_worker_that_ended(beside, service):
+    def lose_it():
+        with pytest.raises(InferenceFailed, match=r"unload_model\('fragile'\) and then load_model"):
+            client.run("fragile", {"text": "die"})
+        assert workers(service, "fragile_0_0") == 0
+        assert client.is_ready("fragile")
+
+    def answers():
+        assert client.run("fragile", {"text": ["a", "bc"]})["size"].tolist() == [[1], [2]]
+        assert workers(service, "fragile_0_0") == 1
+
+    with service.client() as client:
+        lose_it()
+        service.load_model("fragile")
+        answers()
+        lose_it()
+        loaded = beside("load", "fragile", "--url", service.grpc_url)
+        assert loaded.out.splitlines() == [
+            "a worker process of fragile had ended: unloaded first",
+            "fragile is loaded",
+        ]
+        answers()
+        again = beside("load", "fragile", "--url", service.grpc_url)
+        assert again.out.splitlines() == ["fragile is loaded"]
+        answers()
+
+
+def test_one_worker_of_several_that_ended_is_missed(service):
+    with service.client() as client:
+        with pytest.raises(InferenceFailed, match="is not healthy"):
+            client.run("fragile_pair", {"text": "die"})
+        service.load_model("fragile_pair")
+        for _ in range(8):
+            assert client.run("fragile_pair", {"text": "bc"})["size"].tolist() == [[2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "remedy"),
+    [
+        ("unbuilt", "model 'unbuilt' is not built yet", "nosbuild build "),
+        ("fragil", "has no model 'fragil'", "did you mean 'fragile'?"),
+        ("zzz", "has no model 'zzz'", "It has: broken, echo, fragile, fragile_pair, unbuilt."),
+    ],
+)
+def test_loading_what_is_not_there(beside, service, name, found, remedy):
+    refused = beside("load", name, "--url", service.grpc_url).failed(3)
+    assert found in refused
+    assert remedy in refused
+    with pytest.raises(RepositoryError, match=found):
+        service.load_model(name)
+
+
 def test_wide_and_long_arrays_fit_the_screen(send):
     rows = [[1000000 * i + j for j in range(7)] for i in range(7)]
     text = ["word" * 100] * 40
@@ -115,6 +238,7 @@ def test_tables_are_not_padded_where_nobody_looks(nosbuild, service):
 def test_status_says_that_warm_up_counts(nosbuild, service):
     shown = nosbuild("status", "--url", service.grpc_url).out
     assert "warm-up requests are counted too" in shown
+    assert "An error that Python code answers with" in shown
     assert "weights are missing (" in shown, "why a model is not loaded, without Triton's words"
 
 

@@ -1,9 +1,11 @@
 """Random inputs for a running model: of the shapes that the server takes."""
 
+import json
+
 import numpy as np
 import pytest
 
-from nosbuild.runtime.request_inputs import random_inputs_for
+from nosbuild.runtime.request_inputs import as_sent, inputs_from_file, random_inputs_for
 from nosclient import ModelInfo, TensorInfo
 
 SPEC = """
@@ -41,3 +43,29 @@ def test_without_a_spec_the_server_tells_the_shapes(tmp_path):
     found = random_inputs_for(info(), tmp_path, 2)
     assert found["gain"].shape == (2, 1)
     assert found["mel"].shape == (2, 8, 4)
+
+
+def texts(shape, max_batch_size):
+    rows = (TensorInfo("text", "BYTES", shape),)
+    return ModelInfo("m", ("1",), "", "python", rows, (), max_batch_size, False, "", state="READY")
+
+
+def test_random_text_is_not_empty(tmp_path):
+    found = random_inputs_for(texts((-1, 1), 64), tmp_path, 64)["text"]
+    assert found.shape == (64, 1)
+    assert all(found.flat)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "sent"),
+    [
+        ((-1, 1), {"text": ["a", "b"]}, [["a"], ["b"]]),
+        ((-1, 1), [{"text": "a"}, {"text": "b"}], [["a"], ["b"]]),
+        ((-1, -1), ["a", "b"], [["a", "b"]]),
+        ((-1, -1), [{"text": ["a"]}, {"text": ["b"]}], [["a"], ["b"]]),
+    ],
+)
+def test_the_shape_that_is_sent_is_the_one_that_is_told(tmp_path, shape, content, sent):
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    info = texts(shape, 8)
+    assert as_sent(inputs_from_file(tmp_path / "x.json", info), info)["text"].tolist() == sent

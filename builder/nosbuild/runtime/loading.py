@@ -72,14 +72,20 @@ def _instances(config: Mapping[str, Any]) -> int:
 
 
 def _workers(pid: int, model: str) -> int:
-    """Workers of the model that live; Triton gives each the name of its instance."""
+    """Instances of the model that have a worker; Triton gives it the instance's name.
+
+    What was unloaded after one of several workers had ended keeps the others for as long as the
+    server runs: such an instance hides that the same one of the new load has ended, too.
+    """
     import psutil
 
     instance = re.compile(rf"{re.escape(model)}_\d+_\d+")
-    found = 0
-    for child in psutil.Process(pid).children():  # not theirs: what a class forks looks the same
+    alive = set()
+    # Not their children's: what a class forks looks the same.
+    children = psutil.Process(pid).children() if psutil.pid_exists(pid) else []
+    for child in children:
         try:
-            found += any(instance.fullmatch(word) for word in child.cmdline())
+            alive |= {word for word in child.cmdline() if instance.fullmatch(word)}
         except psutil.Error:  # it ended just now, or waits to be buried
             continue
-    return found
+    return len(alive)
