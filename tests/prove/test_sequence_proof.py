@@ -3,9 +3,12 @@
 import pytest
 from stateful_published import running_mean
 
-from nosbuild.errors import RepositoryError
+from nosbuild.errors import RepositoryError, SpecError
 from nosbuild.prove.published import published_versions
 from nosbuild.repository.layout import ModelFolder
+from nosbuild.spec import load_spec
+from nosbuild.steps.members import members_of
+from python_folders import write_class
 
 
 @pytest.mark.parametrize("model", ["running_mean", "running_mean_direct"])
@@ -47,3 +50,16 @@ def test_a_state_that_the_config_does_not_keep_is_told(tmp_path):
     file.write_text("".join(line for line in lines if 'input_name: "count"' not in line))
     with pytest.raises(RepositoryError, match="keeps no state count"):
         published_versions(ModelFolder(tmp_path / "running_mean"), {})
+
+
+def test_a_class_that_calls_one_is_refused(tmp_path):
+    running_mean(tmp_path)
+    code = """
+    class Model:
+        def __init__(self, models): self.models = models
+        def __call__(self, text: str) -> str: return text
+    """
+    spec = load_spec(write_class(tmp_path / "m", code, "models: [running_mean]\n"))
+    with pytest.raises(SpecError, match="running_mean keeps a state") as caught:
+        members_of(spec, tmp_path)
+    assert 'client.sequence("running_mean")' in str(caught.value)
