@@ -51,7 +51,7 @@ def service(tmp_path_factory):
     from nosbuild import serve
 
     repository = tmp_path_factory.mktemp("cli")
-    for model in ("echo", "broken"):
+    for model in ("echo", "broken", "ticker"):
         shutil.copytree(MODELS / model, repository / model)
     for model, instances in (("fragile", "1"), ("fragile_pair", "2")):
         (repository / model / "1").mkdir(parents=True)
@@ -145,6 +145,14 @@ def test_one_string_an_item(nosbuild, service, tmp_path, name, content, sizes):
     assert f"string[{len(sizes)}, 1]" in nosbuild(*arguments).out  # the shape that was sent
 
 
+@pytest.mark.parametrize(("n", "counted"), [(0, "0 chunks, "), (1, "1 chunk, "), (2, "2 chunks, ")])
+def test_a_stream_tells_how_many_chunks_came(nosbuild, service, tmp_path, n, counted):
+    (tmp_path / "x.json").write_text(json.dumps({"n": [n]}))
+    ran = nosbuild("run", "ticker", "--url", service.grpc_url, "--input", "x.json")
+    assert ran.out.splitlines()[-1].startswith(counted)
+    assert f"[{n}]" in ran.out, "what was sent is shown, whatever came"
+
+
 @pytest.fixture
 def beside(nosbuild):
     """Runs the command line with the cache in which the service is known."""
@@ -203,7 +211,7 @@ def test_one_worker_of_several_that_ended_is_missed(service):
     [
         ("unbuilt", "model 'unbuilt' is not built yet", "nosbuild build "),
         ("fragil", "has no model 'fragil'", "did you mean 'fragile'?"),
-        ("zzz", "has no model 'zzz'", "It has: broken, echo, fragile, fragile_pair, unbuilt."),
+        ("zzz", "has no model 'zzz'", "It has: broken, echo, fragile, fragile_pair, ticker,"),
     ],
 )
 def test_loading_what_is_not_there(beside, service, name, found, remedy):
