@@ -37,6 +37,10 @@ def test_every_model_is_ready(service):
         "unbatched",
     ]
     assert service.failures == {}
+    lines = repr(service).splitlines()
+    assert len(lines) == 2
+    assert service.grpc_url in lines[0]
+    assert str(service.repository) in lines[1]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])

@@ -6,6 +6,8 @@ import numpy as np
 import psutil
 import pytest
 
+from nosbuild.cli.build_summary import summary
+from nosbuild.cli.variant_table import variant_table
 from nosbuild.errors import (
     HostError,
     InputError,
@@ -65,6 +67,13 @@ def test_every_method_is_a_model_of_its_own(words):
     assert outcomes[-6:] == ["publish"] * 6
     assert [outcome.model for outcome in words.steps[-6:]] == names
     assert [o.model for o in words.steps if o.step == "references"] == names
+
+
+def test_tables_have_no_columns_for_what_is_not_measured(words):
+    headers = [str(column.header) for column in summary(words.models, []).columns]
+    assert headers == ["model", "variant", "size", ""]
+    headers = [str(column.header) for column in variant_table(words).columns]
+    assert headers == ["words", "size", "worst (bar)", ""]
 
 
 def test_a_version_folder_holds_all_that_serving_takes(words):
