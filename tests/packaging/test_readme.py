@@ -21,25 +21,44 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.live
-def test_readme_example_runs_as_written(tmp_path):
-    (spec,) = blocks("yaml")
-    model, samples, tour = blocks("python")
-    folder = tmp_path / "model_repository/mlp"
-    folder.mkdir(parents=True)
-    for block in (spec, model, samples):
-        name = re.match(r"# (\S+)\n", block)
+def write(folder: Path, *texts: str) -> None:
+    """Each into the file that its first line names."""
+    for text in texts:
+        name = re.match(r"# (\S+)\n", text)
         assert name, "the first line of a block names its file"
-        (folder / name[1]).write_text(block, encoding="utf-8")
+        file = folder / name[1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def printed(code: str, folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", tour],
-        cwd=tmp_path,
+        [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.live
+def test_readme_example_runs_as_written(tmp_path):
+    model, samples, tour, *_ = blocks("python")
+    spec, *_ = blocks("yaml")
+    write(tmp_path / "model_repository/mlp", spec, model, samples)
     promised = re.findall(r"^.*print\(.*#\s*(.+)$", tour, re.MULTILINE)
-    assert done.stdout.splitlines() == promised, done.stderr
+    assert printed(tour, tmp_path).splitlines() == promised
+
+
+@pytest.mark.live
+def test_readme_class_runs_as_written(tmp_path):
+    *_, model, tour = blocks("python")
+    _, spec, _ = blocks("yaml")
+    write(tmp_path, spec, model)
+    lines = printed(tour, tmp_path).splitlines()
+    assert lines == ["[b'One. Two.' b'Four. Five.']", "One.", "Two."]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
