@@ -129,7 +129,8 @@ class Member:
 def _column(array, facts):
     """Values for as many items of one element each: ``[n]`` becomes ``[n, 1]``."""
     shape = facts.get("shape", ())
-    return array[:, None] if array.ndim == 1 and len(shape) == 2 and shape[1] == 1 else array
+    is_column = array.ndim == 1 and len(shape) == 2 and shape[1] == 1
+    return array.reshape(-1, 1) if is_column else array
 
 
 def _plain(value):
