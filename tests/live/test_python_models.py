@@ -82,7 +82,7 @@ class Asking:
         self, x: Annotated[np.ndarray, "float32[4]"], text: str
     ) -> {"doubled": Annotated[np.ndarray, "float32[4]"], "six": str, "best": list[str]}:
         doubled = self.models.double(x=x[None])["y"][0]
-        six = self.models["six_old"](text=[[text]])["version"][0, 0].decode()
+        six = self.models["six_old"](text=[text])["version"][0, 0].decode()
         chunks = self.models["summary.stream"].stream(text=[text])
         return {"doubled": doubled, "six": six, "best": [c["output"][0].decode() for c in chunks]}
 
