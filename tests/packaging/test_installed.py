@@ -6,22 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-GALLERY = [
-    "breast_cancer",
-    "efficientnet_lite0",
-    "image_classifier",
-    "minilm",
-    "minilm_tokenizer",
-    "ocr",
-    "ocr_detect",
-    "ocr_direction",
-    "ocr_recognize",
-    "silero_vad",
-    "smollm2",
-    "smollm2_decoder",
-    "text_embedding",
-]
+from gallery_models import GALLERY_MODELS
 
 
 def test_client_alone_brings_no_ml_library(client_venv, tmp_path):
@@ -53,7 +38,7 @@ def test_installed_packages_are_the_wheels(builder_venv, tmp_path):
 
 def test_hub_lists_the_gallery(builder_venv, tmp_path):
     listed = json.loads(builder_venv.run("nosbuild", "hub", "--json", cwd=tmp_path))
-    assert sorted(model["name"] for model in listed) == GALLERY
+    assert sorted(model["name"] for model in listed) == GALLERY_MODELS
 
 
 @pytest.fixture(scope="module")

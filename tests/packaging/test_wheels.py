@@ -5,24 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gallery_models import GALLERY_MODELS
 
 PROJECT = Path(__file__).resolve().parents[2]
 GALLERY = "nosbuild/hub/gallery/"
-MODELS = {
-    "breast_cancer",
-    "efficientnet_lite0",
-    "image_classifier",
-    "minilm",
-    "minilm_tokenizer",
-    "ocr",
-    "ocr_detect",
-    "ocr_direction",
-    "ocr_recognize",
-    "silero_vad",
-    "smollm2",
-    "smollm2_decoder",
-    "text_embedding",
-}
 
 
 def sources(folder: Path, root: Path) -> set[str]:
@@ -55,9 +41,12 @@ def test_nosbuild_holds_the_gallery_and_nothing_built(wheels, project):
         for pattern in ("*/model.yaml", "*/*.py", "*/*.txt")
         for path in (project / "model_repository").glob(pattern)
     }
-    assert {name.split("/")[3] for name in expected if name.endswith("model.yaml")} == MODELS
+    assert {name.split("/")[3] for name in expected if name.endswith("model.yaml")} == set(
+        GALLERY_MODELS
+    )
     assert all(
-        any(name.startswith(f"{GALLERY}{m}/samples.py") for name in expected) for m in MODELS
+        any(name.startswith(f"{GALLERY}{m}/samples.py") for name in expected)
+        for m in GALLERY_MODELS
     )
     assert names == expected
 
