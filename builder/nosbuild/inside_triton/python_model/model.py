@@ -46,7 +46,9 @@ class TritonPythonModel:
         self._name = args["model_name"]
         self.binding = read_binding(folder)
         self._invalid, self._internal = _error_codes()
-        models = Models(self.binding["models"], TritonTransport())
+        transport = TritonTransport()
+        models = Models(self.binding["models"], transport)
+        self._read_streams = transport.ended
         is_gpu = args["model_instance_kind"] == "GPU"
         try:
             self._adapter = Adapter(
@@ -70,7 +72,7 @@ class TritonPythonModel:
         if self.binding["streams"]:
             from nos_python_model.streaming import Streaming
 
-            self._streaming = Streaming(self._adapter, self._failed, config)
+            self._streaming = Streaming(self._adapter, self._failed, config, self._read_streams)
 
     def execute(self, requests):
         """Answers every request, an error response included: an exception here kills the worker."""
@@ -95,6 +97,7 @@ class TritonPythonModel:
                 responses.append(pb_utils.InferenceResponse(tensors))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
                 responses.append(self._failed(Failure(error)))
+        self._read_streams.release(requests)
         return responses
 
     def finalize(self):

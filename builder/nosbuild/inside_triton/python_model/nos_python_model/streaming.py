@@ -38,11 +38,13 @@ class Streaming:
         adapter: see adapter.py.
         failed: makes the error response of a Failure, and logs it.
         config: the model's configuration, parsed.
+        read_streams: what the class reads of others; see ended_streams.py.
     """
 
-    def __init__(self, adapter, failed, config):
+    def __init__(self, adapter, failed, config, read_streams):
         self._adapter = adapter
         self._failed = failed
+        self._read_streams = read_streams
         self._limit = _limit(config)
         self._is_async = adapter.binding["is_async"]
         self._loop_thread = None
@@ -135,6 +137,7 @@ class Streaming:
                 if value is _END:
                     break
                 stream.send(self._adapter.item_outputs(value))
+                self._read_streams.release([stream.leg])
         except BaseException as error:  # noqa: BLE001 - sys.exit() too is only an answer
             failure = Failure(error)
         try:
@@ -148,6 +151,7 @@ class Streaming:
 
     def _end(self, stream, failure):
         try:
+            self._read_streams.release([stream.leg])
             stream.end(None if failure is None else self._failed(failure))
         except Exception as error:  # noqa: BLE001 - nobody is left to be told but the log
             pb_utils.Logger.log_error(f"a stream could not be ended: {error}")
