@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import textwrap
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from nosbuild.export.run import export_onnx
 from nosbuild.source.load import load_source
 from nosbuild.source.random_inputs import random_inputs
 from nosbuild.spec import ModelSpec, load_spec
+
+# A shell starts a job in the background with SIGINT ignored, and so is what it starts: tests
+# of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MakeModel = Callable[..., ModelSpec]
 
