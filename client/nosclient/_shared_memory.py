@@ -36,7 +36,7 @@ from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behi
 
 Mode = Literal["off", "auto", "system"]
 MODES = ("off", "auto", "system")
-LEAST = 128 << 10
+LEAST = 64 << 10
 """Bytes from which on a tensor goes through shared memory; below, the wire is as fast."""
 _FIRST_RELEASE = (2, 50)
 """Triton 24.09: before it, a region that is taken back while it is used crashes the server."""

@@ -63,9 +63,9 @@ def files():
 
 
 def test_the_same_answers(client, regions, x):
-    assert str(client.transport) == "wire (no tensor of 128 KiB and more was sent yet)"
+    assert str(client.transport) == "wire (no tensor of 64 KiB and more was sent yet)"
     np.testing.assert_array_equal(late(client, x), 2 * x)
-    assert str(client.transport) == "system shared memory (tensors of 128 KiB and more)"
+    assert str(client.transport) == "system shared memory (tensors of 64 KiB and more)"
     assert len(regions()) == 2
     np.testing.assert_array_equal(late(client, x[::-1]), 2 * x[::-1])
     assert files() == []
