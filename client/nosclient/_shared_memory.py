@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class SharedMemory:
         self._wire = "" if mode != "off" else 'shared_memory="off"'
         self._sizes: dict[tuple[str, str, str], int] = {}  # of outputs, bytes an item
         self._unsure: list[tuple[str, float]] = []  # names the server may be at, and since when
+        weakref.finalize(self, _abandon, self._pool).atexit = False
 
     @property
     def transport(self) -> Transport:
@@ -282,6 +284,11 @@ class SharedMemory:
             self._wire = f"shared memory: {reason}"
             level = logging.INFO if self._mode == "auto" else logging.WARNING
             _log.log(level, "tensors travel on the wire; %s", self._wire)
+
+
+def _abandon(pool: Pool) -> None:
+    """A client that was dropped without being closed: the next one gives back for it."""
+    abandoned.update(region.name for region in pool.drop_all())
 
 
 def _unregister(name: str, limit: Deadline) -> Operation[None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -49,6 +51,8 @@ class Client:
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
         self._closed = False
+        if shared_memory != "off":
+            _SHARING.add(self)
 
     def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
         """Every model in the server's repository, loaded or not."""
@@ -240,6 +244,16 @@ class Client:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+_SHARING: weakref.WeakSet[Client] = weakref.WeakSet()
+"""Clients that may share memory with a server, which maps it until they say that it is free."""
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    for client in list(_SHARING):
+        client.close()
 
 
 class _Transport(Protocol):

@@ -207,6 +207,20 @@ def test_a_client_that_was_killed(client, regions, service, x):
         assert not left & regions()
 
 
+def test_a_client_that_ends_without_a_word(client, regions, service, x):
+    command = [sys.executable, "-c", KILLED, f"grpc://{service.grpc_url}"]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    assert not regions()
+    dropped = Client(service.grpc_url, shared_memory="system")
+    late(dropped, x)
+    left = regions()
+    assert len(left) == 2
+    del dropped
+    gc.collect()
+    late(client, x)
+    assert not left & regions()
+
+
 def test_a_server_that_was_started_again(tmp_path, x):
     options = {"http_port": 0, "metrics_port": 0, "models": ["late"], "announce": False}
     with serve(MODELS, grpc_port=0, **options) as first:
