@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from nosclient._call import Call, Deadline, Operation, RegionCall, Tensor
 from nosclient._errors import (
@@ -31,14 +30,13 @@ from nosclient._errors import (
     ServerError,
     ServerUnavailable,
 )
-from nosclient._model_info import Signature, TensorInfo
+from nosclient._model_info import Signature
+from nosclient._output_sizes import LEAST, Outputs, OutputSizes, is_numeric
 from nosclient._shared_pool import Lease, Place, Pool, padded
 from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behind
 
 Mode = Literal["off", "auto", "system"]
 MODES = ("off", "auto", "system")
-LEAST = 64 << 10
-"""Bytes from which on a tensor goes through shared memory; below, the wire is as fast."""
 _FIRST_RELEASE = (2, 50)
 """Triton 24.09: before it, a region that is taken back while it is used crashes the server."""
 _PATIENCE_SECONDS = 5.0
@@ -50,7 +48,6 @@ _ANSWERED = (InvalidInput, ModelNotFound, ModelNotReady, InferenceFailed, Server
 """Errors that the server sent itself: it is done with the request."""
 
 _log = logging.getLogger("nosclient")
-Outputs = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class SharedMemory:
         self._pool = Pool(limit)
         self._is_known = False  # that the server maps this machine's memory
         self._wire = "" if mode != "off" else 'shared_memory="off"'
-        self._sizes: dict[tuple[str, str, str], int] = {}  # of outputs, bytes an item
+        self._sizes = OutputSizes()
         self._unsure: list[tuple[str, float]] = []  # names the server may be at, and since when
         weakref.finalize(self, _abandon, self._pool).atexit = False
 
@@ -110,10 +107,10 @@ class SharedMemory:
         if self._wire:
             return (yield from send(call))
         inputs = [tensor for tensor in call.tensors if _is_worth(tensor)]
-        wanted = self._wanted(signature, call)
+        wanted = self._sizes.wanted(signature, call)
         if not (inputs or wanted):
             answer = yield from send(call)
-            self._learn(signature, call, answer)
+            self._sizes.learn(signature, call, answer)
             return answer
         limit = Deadline(call.timeout)
         placed = yield from self._placed(signature, call, inputs, wanted, limit)
@@ -132,7 +129,7 @@ class SharedMemory:
         except BaseException:
             self._keep_from_use(placed)
             raise
-        self._learn(signature, call, answer)
+        self._sizes.learn(signature, call, answer)
         return answer
 
     def close(self) -> Operation[None]:
@@ -144,32 +141,6 @@ class SharedMemory:
         limit = Deadline(_GOODBYE_SECONDS)
         with suppress(ServerUnavailable, DeadlineExceeded):
             yield from _clear(names, limit)
-
-    def _wanted(self, signature: Signature, call: Call) -> list[tuple[str, int]]:
-        """Outputs worth it, and the bytes that they take."""
-        batch = _batch(signature, call)
-        found = []
-        for info in signature.outputs:
-            if call.outputs is not None and info.name not in call.outputs:
-                continue
-            size = self._sizes.get((call.model, call.version, info.name))
-            if size is None:
-                size = _item_bytes(info, is_batched=signature.max_batch_size > 0)
-            if size is not None and size * batch >= LEAST:
-                found.append((info.name, size * batch))
-        return found
-
-    def _learn(self, signature: Signature, call: Call, answer: Outputs) -> None:
-        """Outputs whose sizes vary are as large as they were at their largest."""
-        batch = _batch(signature, call)
-        for info in signature.outputs:
-            array = answer.get(info.name)
-            if array is None or array.nbytes < LEAST or not _is_numeric(info.datatype):
-                continue
-            if _item_bytes(info, is_batched=signature.max_batch_size > 0) is None:
-                key = (call.model, call.version, info.name)
-                size = max(-(-array.nbytes // batch), self._sizes.get(key, 0))
-                self._sizes[key] = size
 
     def _placed(
         self,
@@ -311,22 +282,5 @@ def _names(status: Any) -> list[str]:
     ]
 
 
-def _is_numeric(datatype: str) -> bool:
-    return datatype not in ("BYTES", "BF16")
-
-
 def _is_worth(tensor: Tensor) -> bool:
-    return tensor.array.nbytes >= LEAST and _is_numeric(tensor.datatype)
-
-
-def _batch(signature: Signature, call: Call) -> int:
-    has_axis = signature.max_batch_size > 0 and call.tensors
-    return int(call.tensors[0].array.shape[0]) if has_axis else 1
-
-
-def _item_bytes(info: TensorInfo, *, is_batched: bool) -> int | None:
-    """Of one item of the batch, or of the whole tensor; None where sizes vary."""
-    shape = info.shape[1:] if is_batched else info.shape
-    if not _is_numeric(info.datatype) or any(size < 0 for size in shape):
-        return None
-    return int(np.prod(shape, dtype=np.int64)) * info.dtype.itemsize
+    return tensor.array.nbytes >= LEAST and is_numeric(tensor.datatype)
