@@ -18,6 +18,7 @@ from nosclient._errors import (
     ServerUnavailable,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
+from nosclient._shared_memory import Transport
 from nosclient.async_client import AsyncClient
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -50,4 +51,5 @@ __all__ = [
     "ServerUnavailable",
     "Stream",
     "TensorInfo",
+    "Transport",
 ]

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nosclient._shared_pool import Place
+
 Method = Literal[
     "is_server_live",
     "is_server_ready",
@@ -22,6 +24,10 @@ Method = Literal[
     "get_model_config",
     "get_model_repository_index",
     "get_inference_statistics",
+    "get_server_metadata",
+    "get_system_shared_memory_status",
+    "register_system_shared_memory",
+    "unregister_system_shared_memory",
     "load_model",
     "unload_model",
     "infer",
@@ -39,6 +45,16 @@ class Tensor(NamedTuple):
     name: str
     datatype: str
     array: npt.NDArray[Any]
+    place: Place | None = None
+    """In shared memory, where it stands there."""
+
+
+class RegionCall(NamedTuple):
+    """A region of shared memory that the server shall map, or let go of."""
+
+    name: str
+    key: str = ""
+    size: int = 0
 
 
 class SequenceStep(NamedTuple):
@@ -67,6 +83,9 @@ class Call:
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Outputs that the server is to write into shared memory."""
+    region: RegionCall | None = None
 
 
 class Chunk(NamedTuple):

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nosclient._call import Call, Tensor
+from nosclient._call import Call, RegionCall, Tensor
 from nosclient._errors import InvalidInput
-from nosclient._model_info import Signature, TensorInfo
+from nosclient._model_info import Signature, TensorInfo, numpy_dtype
+from nosclient._shared_pool import Place
 
 _FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
 
@@ -85,6 +86,8 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
         call: what to do.
         protocol: ``tritonclient.grpc`` or ``tritonclient.http``: whose tensor classes to use.
     """
+    if call.region is not None:
+        return _region_arguments(call.region)
     if not call.model:
         return {}
     arguments: dict[str, Any] = {"model_name": call.model}
@@ -93,7 +96,7 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
     if call.method == "infer":
         arguments["inputs"] = [_infer_input(protocol, tensor) for tensor in call.tensors]
         if call.outputs is not None:
-            arguments["outputs"] = [protocol.InferRequestedOutput(name) for name in call.outputs]
+            arguments["outputs"] = [_asked_output(protocol, call, name) for name in call.outputs]
         arguments["priority"] = call.priority
         arguments["parameters"] = dict(call.parameters) or None
         if call.sequence is not None:
@@ -103,23 +106,45 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
     return arguments
 
 
-def read_outputs(result: Any) -> dict[str, npt.NDArray[Any]]:
+def read_outputs(result: Any, places: Mapping[str, Place]) -> dict[str, npt.NDArray[Any]]:
     """Name -> array of every output in tritonclient's ``InferResult``.
 
-    Arrays are views of the response where the protocol allows it, hence possibly read-only.
+    Arrays are views of the response where the protocol allows it, hence possibly read-only, or of
+    ``places``, where the server wrote those outputs.
     """
-    response = result.get_response()
-    if isinstance(response, Mapping):
-        names = [output["name"] for output in response.get("outputs", [])]
-    else:
-        names = [output.name for output in response.outputs]
-    return {name: result.as_numpy(name) for name in names}
+    found = {}
+    for output in result.get_response().get("outputs", []):
+        name = output["name"]
+        is_here = "data" in output or "binary_data_size" in output.get("parameters", {})
+        if not is_here and (place := places.get(name)) is not None:
+            found[name] = place.view(numpy_dtype(output["datatype"]), tuple(output["shape"]))
+        else:
+            found[name] = result.as_numpy(name)
+    return found
 
 
 def _infer_input(protocol: Any, tensor: Tensor) -> Any:
     built = protocol.InferInput(tensor.name, list(tensor.array.shape), tensor.datatype)
-    built.set_data_from_numpy(tensor.array)
+    if tensor.place is None:
+        built.set_data_from_numpy(tensor.array)
+    else:
+        region, offset, size = tensor.place.lease.region, tensor.place.offset, tensor.place.size
+        built.set_shared_memory(region.name, size, offset)
     return built
+
+
+def _asked_output(protocol: Any, call: Call, name: str) -> Any:
+    built = protocol.InferRequestedOutput(name)
+    if (place := call.places.get(name)) is not None:
+        built.set_shared_memory(place.lease.region.name, place.size, place.offset)
+    return built
+
+
+def _region_arguments(region: RegionCall) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"name": region.name}
+    if region.size:
+        arguments.update(key=region.key, byte_size=region.size)
+    return arguments
 
 
 class _Unfit(Exception):

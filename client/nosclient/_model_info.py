@@ -30,6 +30,18 @@ _NUMPY: dict[str, np.dtype[Any]] = {
 }
 
 
+def numpy_dtype(datatype: str) -> np.dtype[Any]:
+    """The numpy dtype of a datatype of the protocol; strings are object arrays of bytes."""
+    known = _NUMPY.get(datatype)
+    if known is not None:
+        return known
+    # numpy has no bfloat16: which dtype stands for it depends on tritonclient's release.
+    from tritonclient.utils import triton_to_np_dtype
+
+    stand_in: np.dtype[Any] = np.dtype(triton_to_np_dtype(datatype))
+    return stand_in
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """One input or output of a model, as the server declares it."""
@@ -45,14 +57,7 @@ class TensorInfo:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype; strings are object arrays of bytes."""
-        known = _NUMPY.get(self.datatype)
-        if known is not None:
-            return known
-        # numpy has no bfloat16: which dtype stands for it depends on tritonclient's release.
-        from tritonclient.utils import triton_to_np_dtype
-
-        stand_in: np.dtype[Any] = np.dtype(triton_to_np_dtype(self.datatype))
-        return stand_in
+        return numpy_dtype(self.datatype)
 
     def __str__(self) -> str:
         mark = "?" if self.optional else ""

@@ -30,6 +30,7 @@ from nosclient._model_info import (
     parse_signature,
     parse_statistics,
 )
+from nosclient._shared_memory import Mode, SharedMemory
 from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
 
 _POLL_SECONDS = 0.1
@@ -47,8 +48,9 @@ class Operations:
     Safe to share between threads: the cache is only read, set and dropped whole entries at a time.
     """
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, deadline: float | None, shared_memory: Mode = "off") -> None:
         self._deadline = deadline
+        self.shared_memory = SharedMemory(shared_memory)
         self._signatures: dict[tuple[str, str], Signature] = {}
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
@@ -77,10 +79,10 @@ class Operations:
         parameters: Mapping[str, str | int | float | bool] | None,
     ) -> Operation[dict[str, npt.NDArray[Any]]]:
         """One inference; the model's signature is fetched once and then remembered."""
-        _, call = yield from self.prepared(
+        signature, call = yield from self.prepared(
             "infer", name, inputs, outputs, version, deadline, priority, parameters
         )
-        return (yield from self.infer(call))
+        return (yield from self.shared_memory.infer(signature, call, self.infer))
 
     def infer(self, call: Call) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""

@@ -21,8 +21,8 @@ from nosclient._address import Address
 from nosclient._call import Call, Chunk, Deadline, Turn
 from nosclient._error_map import translate
 from nosclient._errors import ClientClosed
+from nosclient._grpc_messages import read_chunk, request_message, translated
 from nosclient._stream_leaving import AGAIN_SECONDS, Leaving
-from nosclient._stream_messages import read_chunk, request_message, translated
 
 AHEAD = 4
 """Chunks that are kept for a reader."""

@@ -13,9 +13,9 @@ from nosclient._address import Address
 from nosclient._call import Call, Chunk, Deadline, Turn
 from nosclient._error_map import translate
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._grpc_messages import read_chunk, request_message, translated
 from nosclient._stream_grpc import AHEAD, CLOSE_SECONDS
 from nosclient._stream_leaving import AGAIN_SECONDS, Leaving
-from nosclient._stream_messages import read_chunk, request_message, translated
 
 
 class AsyncGrpcStreams:

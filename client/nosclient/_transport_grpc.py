@@ -1,29 +1,22 @@
-"""Calls over gRPC through tritonclient, blocking and asynchronous."""
+"""Calls over gRPC, blocking and asynchronous."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tritonclient import grpc as triton
-from tritonclient.utils import InferenceServerException
+import grpc
+from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._call import Call, Turn
-from nosclient._codec import call_arguments, read_outputs
 from nosclient._error_map import translate
+from nosclient._grpc_calls import answer, request
+from nosclient._grpc_messages import translated
 from nosclient._stream_grpc import GrpcStreams
 
-_JSON = frozenset(
-    {
-        "get_model_metadata",
-        "get_model_config",
-        "get_model_repository_index",
-        "get_inference_statistics",
-    }
-)
 _INT32_MAX = 2**31 - 1
-# tritonclient's own defaults, and: look for a server that was away every second (gRPC's default
-# doubles up to two minutes), and a connection of its own for each client.
+# Messages of any size, as tritonclient allows; look for a server that was away every second (gRPC's
+# default doubles up to two minutes); and a connection of its own for each client.
 _CHANNEL = [
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _INT32_MAX),
@@ -34,22 +27,13 @@ _CHANNEL = [
 ]
 
 
-def _arguments(call: Call) -> dict[str, Any]:
-    if call.timeout is not None and call.timeout <= 0:
-        raise TimeoutError("the deadline has passed")  # gRPC might still be answered in time
-    arguments = call_arguments(call, triton)
-    arguments["client_timeout"] = call.timeout
-    if call.method in _JSON:
-        arguments["as_json"] = True
-    return arguments
-
-
 class GrpcTransport:
     """Blocking calls; one channel, which any number of threads may use at once."""
 
     def __init__(self, address: Address) -> None:
         self._url = str(address)
-        self._client = triton.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+        self._channel = grpc.insecure_channel(address.netloc, _CHANNEL)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._streams = GrpcStreams(address, _CHANNEL)
 
     def perform(self, call: Call | Turn) -> Any:
@@ -58,15 +42,16 @@ class GrpcTransport:
             return call.stream.take(call)
         if call.method == "stream_infer":
             return self._streams.open(call)
+        procedure, message = _request(call, self._url)
         try:
-            answer = getattr(self._client, call.method)(**_arguments(call))
-        except (InferenceServerException, TimeoutError) as error:
-            raise translate(error, call, self._url) from error
-        return read_outputs(answer) if call.method == "infer" else answer
+            response = getattr(self._stub, procedure)(message, timeout=call.timeout)
+        except grpc.RpcError as error:
+            raise translated(error, call, self._url) from error
+        return answer(call, response)
 
     def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
-        self._client.close()
+        self._channel.close()
         self._streams.close()
 
 
@@ -74,12 +59,13 @@ class AsyncGrpcTransport:
     """Calls on the running event loop; one channel."""
 
     def __init__(self, address: Address) -> None:
-        from tritonclient.grpc import aio
+        import grpc.aio
 
         from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
         self._url = str(address)
-        self._client = aio.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
+        self._channel = grpc.aio.insecure_channel(address.netloc, _CHANNEL)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._streams = AsyncGrpcStreams(address, _CHANNEL)
 
     async def perform(self, call: Call | Turn) -> Any:
@@ -88,13 +74,20 @@ class AsyncGrpcTransport:
             return await call.stream.take(call)
         if call.method == "stream_infer":
             return await self._streams.open(call)
+        procedure, message = _request(call, self._url)
         try:
-            answer = await getattr(self._client, call.method)(**_arguments(call))
-        except (InferenceServerException, TimeoutError) as error:
-            raise translate(error, call, self._url) from error
-        return read_outputs(answer) if call.method == "infer" else answer
+            response = await getattr(self._stub, procedure)(message, timeout=call.timeout)
+        except grpc.RpcError as error:
+            raise translated(error, call, self._url) from error
+        return answer(call, response)
 
     async def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
-        await self._client.close()
+        await self._channel.close()
         await self._streams.close()
+
+
+def _request(call: Call, url: str) -> tuple[str, Any]:
+    if call.timeout is not None and call.timeout <= 0:  # gRPC might still be answered in time
+        raise translate(TimeoutError("the deadline has passed"), call, url)
+    return request(call, url)

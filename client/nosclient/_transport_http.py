@@ -27,6 +27,13 @@ _ROUTES = {
     "get_model_config": ("GET", "/v2/models/{model}/config"),
     "get_model_repository_index": ("POST", "/v2/repository/index"),
     "get_inference_statistics": ("GET", "/v2/models/{model}/stats"),
+    "get_server_metadata": ("GET", "/v2"),
+    "get_system_shared_memory_status": ("GET", "/v2/systemsharedmemory/status"),
+    "register_system_shared_memory": ("POST", "/v2/systemsharedmemory/region/{region}/register"),
+    "unregister_system_shared_memory": (
+        "POST",
+        "/v2/systemsharedmemory/region/{region}/unregister",
+    ),
     "load_model": ("POST", "/v2/repository/models/{model}/load"),
     "unload_model": ("POST", "/v2/repository/models/{model}/unload"),
     "infer": ("POST", "/v2/models/{model}/infer"),
@@ -59,19 +66,21 @@ class HttpTransport:
         if call.version:
             model += f"/versions/{call.version}"
         body, headers = _encoded(call)
-        reply = self._connections.request(
-            verb, route.format(model=model), body, headers, call.timeout
-        )
+        path = route.format(model=model, region=call.region.name if call.region else "")
+        reply = self._connections.request(verb, path, body, headers, call.timeout)
         if call.method.startswith("is_") and reply.status in (200, 400, 404, 503):
             return reply.status == 200
         if reply.status != 200:
             raise InferenceServerException(_message(reply), status=str(reply.status))
         if call.method == "infer":
-            return _decoded(reply)
+            return _decoded(reply, call)
         return json.loads(reply.body) if reply.body else None
 
 
 def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
+    if call.region is not None and call.region.size:
+        region = {"key": call.region.key, "offset": 0, "byte_size": call.region.size}
+        return json.dumps(region).encode(), {}
     if call.method != "infer":
         return b"", {}
     arguments = call_arguments(call, triton)
@@ -81,12 +90,12 @@ def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
     return body, headers
 
 
-def _decoded(reply: Reply) -> Any:
+def _decoded(reply: Reply, call: Call) -> Any:
     length = reply.headers.get(_HEADER_LENGTH)
     result = triton.InferenceServerClient.parse_response_body(
         reply.body, header_length=None if length is None else int(length)
     )
-    return read_outputs(result)
+    return read_outputs(result, call.places)
 
 
 def _message(reply: Reply) -> str:
@@ -119,7 +128,7 @@ class AsyncHttpTransport:
             answer = await asyncio.wait_for(request, call.timeout)
         except self._failures as error:
             raise translate(error, call, self._url) from error
-        return read_outputs(answer) if call.method == "infer" else answer
+        return read_outputs(answer, call.places) if call.method == "infer" else answer
 
     async def close(self) -> None:
         """Close the connections."""

@@ -15,6 +15,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._shared_memory import Mode, Transport
 from nosclient._stream_session import StreamSession
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -23,9 +24,15 @@ from nosclient.async_stream import AsyncStream
 class AsyncClient:
     """Calls a Triton server from one event loop; arguments, results and errors as in Client."""
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "localhost:8001",
+        *,
+        deadline: float | None = None,
+        shared_memory: Mode = "off",
+    ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, shared_memory)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transport: _AsyncTransport | None = None
         self._closed = False
@@ -102,8 +109,15 @@ class AsyncClient:
         """As ``Client.statistics``."""
         return await self._drive(self._operations.statistics(name, version, deadline))
 
+    @property
+    def transport(self) -> Transport:
+        """As ``Client.transport``."""
+        return self._operations.shared_memory.transport
+
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
+        if self._transport is not None and not self._closed:
+            await self._drive(self._operations.shared_memory.close())
         self._closed = True
         transport, self._transport = self._transport, None
         if transport is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._shared_memory import Mode, Transport
 from nosclient._stream_session import StreamSession
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
@@ -27,18 +30,29 @@ class Client:
         url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP.
         deadline: seconds that each method may take, unless it is given its own; None waits as
             long as the server does.
+        shared_memory: ``auto`` lets large tensors pass through memory that a server on the same
+            machine maps, where that can be had; ``system`` raises a ServerError where it cannot;
+            ``off`` does not try. See ``transport``.
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
     DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
     the first method is called.
     """
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "localhost:8001",
+        *,
+        deadline: float | None = None,
+        shared_memory: Mode = "off",
+    ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, shared_memory)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
         self._closed = False
+        if shared_memory != "off":
+            _SHARING.add(self)
 
     def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
         """Every model in the server's repository, loaded or not."""
@@ -185,9 +199,15 @@ class Client:
         """
         return self._drive(self._operations.statistics(name, version, deadline))
 
+    @property
+    def transport(self) -> Transport:
+        """How tensors travel now, and why."""
+        return self._operations.shared_memory.transport
+
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         if not self._closed:
+            self._drive(self._operations.shared_memory.close())
             self._closed = True
             self._transport.close()
 
@@ -224,6 +244,16 @@ class Client:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+_SHARING: weakref.WeakSet[Client] = weakref.WeakSet()
+"""Clients that may share memory with a server, which maps it until they say that it is free."""
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    for client in list(_SHARING):
+        client.close()
 
 
 class _Transport(Protocol):

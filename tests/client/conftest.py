@@ -10,7 +10,7 @@ import pytest
 
 from nosclient import Client
 
-LOADED = ["echo", "failing", "queue", "scalar", "slow", "totals", "totals_ensemble"]
+LOADED = ["echo", "failing", "late", "queue", "scalar", "slow", "totals", "totals_ensemble"]
 
 
 @pytest.fixture(scope="session")

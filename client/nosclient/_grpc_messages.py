@@ -1,26 +1,34 @@
-"""A call goes in, the message of gRPC's ModelStreamInfer comes out; its answer, a chunk."""
+"""A call goes in, a message of Triton's gRPC protocol comes out; and an answer as numpy.
+
+tritonclient's own classes do the same with a copy and a loop more for each tensor.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 import numpy as np
-from tritonclient.grpc import InferResult, service_pb2
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import (
     TRITON_RESERVED_REQUEST_PARAMS,
     TRITON_RESERVED_REQUEST_PARAMS_PREFIX,
     InferenceServerException,
+    deserialize_bytes_tensor,
     serialize_byte_tensor,
 )
 
 from nosclient._call import Call, Chunk, Tensor
-from nosclient._codec import read_outputs
 from nosclient._error_map import translate
 from nosclient._errors import NosClientError
+from nosclient._model_info import numpy_dtype
+from nosclient._shared_pool import Place
 
 _LAST = "triton_final_response"
 _TELL_LAST = "triton_enable_empty_final_response"
+_REGION = "shared_memory_region"
 
 
 def request_message(call: Call, url: str) -> Any:
@@ -34,10 +42,15 @@ def request_message(call: Call, url: str) -> Any:
     )
     for tensor in call.tensors:
         shape = tensor.array.shape
-        message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
-        message.raw_input_contents.append(_raw(tensor))
+        added = message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
+        if tensor.place is None:
+            message.raw_input_contents.append(_raw(tensor))
+        else:
+            _set_place(added, tensor.place)
     for name in call.outputs or ():
-        message.outputs.add(name=name)
+        added = message.outputs.add(name=name)
+        if (place := call.places.get(name)) is not None:
+            _set_place(added, place)
     for name, value in call.parameters.items():
         if name in TRITON_RESERVED_REQUEST_PARAMS or name.startswith(
             TRITON_RESERVED_REQUEST_PARAMS_PREFIX
@@ -47,8 +60,31 @@ def request_message(call: Call, url: str) -> Any:
         _set(message.parameters[name], name, value, call, url)
     if call.priority:
         message.parameters["priority"].uint64_param = call.priority
-    message.parameters[_TELL_LAST].bool_param = True
+    if call.sequence is not None:
+        message.parameters["sequence_id"].int64_param = call.sequence.id
+        message.parameters["sequence_start"].bool_param = call.sequence.start
+        message.parameters["sequence_end"].bool_param = call.sequence.end
+    if call.method == "stream_infer":
+        message.parameters[_TELL_LAST].bool_param = True
     return message
+
+
+def read_answer(
+    response: Any, places: Mapping[str, Place] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """Name -> array of every output of a ModelInferResponse.
+
+    Arrays are views: of the response, hence read-only, or of ``places``, where the server wrote
+    those outputs.
+    """
+    found = {}
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
+        shape = tuple(output.shape)
+        if not raw and places and (place := places.get(output.name)) is not None:
+            found[output.name] = place.view(numpy_dtype(output.datatype), shape)
+        else:
+            found[output.name] = _array(output.datatype, raw, shape)
+    return found
 
 
 def read_chunk(response: Any) -> Chunk:
@@ -57,7 +93,7 @@ def read_chunk(response: Any) -> Chunk:
     parameters = inferred.parameters
     return Chunk(
         inferred.id,
-        {} if response.error_message else read_outputs(InferResult(inferred)),
+        {} if response.error_message else read_answer(inferred),
         sum(len(raw) for raw in inferred.raw_output_contents),
         response.error_message,
         parameters[_LAST].bool_param if _LAST in parameters else None,
@@ -68,6 +104,23 @@ def translated(error: grpc.RpcError, call: Call, url: str) -> NosClientError:
     """Our error for the one that ended a stream."""
     named = InferenceServerException(msg=str(error.details()), status=str(error.code()))
     return translate(named, call, url)
+
+
+def _set_place(tensor: Any, place: Place) -> None:
+    tensor.parameters[_REGION].string_param = place.lease.region.name
+    tensor.parameters["shared_memory_offset"].int64_param = place.offset
+    tensor.parameters["shared_memory_byte_size"].int64_param = place.size
+
+
+def _array(datatype: str, raw: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if datatype == "BYTES":
+        strings: npt.NDArray[Any] = deserialize_bytes_tensor(raw)
+        return strings.reshape(shape)
+    dtype = numpy_dtype(datatype)
+    if datatype == "BF16" and dtype == np.float32:
+        halves = np.frombuffer(raw, "<u2").astype("<u4")  # see _raw
+        return (halves << 16).view(np.float32).reshape(shape)
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 def _set(parameter: Any, name: str, value: Any, call: Call, url: str) -> None:
