@@ -18,6 +18,7 @@ from nosclient._errors import (
     ServerUnavailable,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
+from nosclient._stats import ClientStats, LatencyHistogram, ModelCalls, Traffic
 from nosclient.async_client import AsyncClient
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -33,10 +34,13 @@ __all__ = [
     "AsyncStream",
     "Client",
     "ClientClosed",
+    "ClientStats",
     "DeadlineExceeded",
     "Duration",
     "InferenceFailed",
     "InvalidInput",
+    "LatencyHistogram",
+    "ModelCalls",
     "ModelInfo",
     "ModelLoadFailed",
     "ModelNotFound",
@@ -50,4 +54,5 @@ __all__ = [
     "ServerUnavailable",
     "Stream",
     "TensorInfo",
+    "Traffic",
 ]

@@ -67,6 +67,8 @@ class Call:
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
 
 
 class Chunk(NamedTuple):

@@ -72,12 +72,15 @@ class HttpTransport:
 
 
 def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
+    headers = dict(call.headers)
     if call.method != "infer":
-        return b"", {}
+        return b"", headers
     arguments = call_arguments(call, triton)
+    arguments.pop("headers", None)
     del arguments["model_name"], arguments["model_version"]
     body, header_length = triton.InferenceServerClient.generate_request_body(**arguments)
-    headers = {} if header_length is None else {_HEADER_LENGTH: str(header_length)}
+    if header_length is not None:
+        headers[_HEADER_LENGTH] = str(header_length)
     return body, headers
 
 

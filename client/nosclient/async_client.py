@@ -15,6 +15,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -25,7 +26,7 @@ class AsyncClient:
 
     def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, self._address)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transport: _AsyncTransport | None = None
         self._closed = False
@@ -101,6 +102,10 @@ class AsyncClient:
     ) -> ModelStatistics:
         """As ``Client.statistics``."""
         return await self._drive(self._operations.statistics(name, version, deadline))
+
+    def stats(self) -> ClientStats:
+        """As ``Client.stats``; nothing to wait for."""
+        return self._operations.observer.recorder.snapshot()
 
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""

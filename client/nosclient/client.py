@@ -15,6 +15,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
@@ -35,7 +36,7 @@ class Client:
 
     def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, self._address)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
         self._closed = False
@@ -184,6 +185,13 @@ class Client:
             ModelNotReady: it is there but not loaded.
         """
         return self._drive(self._operations.statistics(name, version, deadline))
+
+    def stats(self) -> ClientStats:
+        """What this client counted of its own inferences so far; nothing is asked of the server.
+
+        ``later - earlier`` of two such snapshots is what came between them.
+        """
+        return self._operations.observer.recorder.snapshot()
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
