@@ -35,7 +35,7 @@ def request_message(call: Call, url: str) -> Any:
     for tensor in call.tensors:
         shape = tensor.array.shape
         message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
-        message.raw_input_contents.append(_raw(tensor))
+        message.raw_input_contents.append(raw(tensor))
     for name in call.outputs or ():
         message.outputs.add(name=name)
     for name, value in call.parameters.items():
@@ -58,7 +58,7 @@ def read_chunk(response: Any) -> Chunk:
     return Chunk(
         inferred.id,
         {} if response.error_message else read_outputs(InferResult(inferred)),
-        sum(len(raw) for raw in inferred.raw_output_contents),
+        sum(len(content) for content in inferred.raw_output_contents),
         response.error_message,
         parameters[_LAST].bool_param if _LAST in parameters else None,
     )
@@ -84,7 +84,8 @@ def _set(parameter: Any, name: str, value: Any, call: Call, url: str) -> None:
         raise translate(InferenceServerException(reason), call, url)
 
 
-def _raw(tensor: Tensor) -> bytes:
+def raw(tensor: Tensor) -> bytes:
+    """A tensor's bytes as gRPC carries them."""
     if tensor.array.size == 0:
         return b""
     if tensor.datatype == "BYTES":

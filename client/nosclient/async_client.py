@@ -164,6 +164,10 @@ def _transport(address: Address) -> _AsyncTransport:
         from nosclient._transport_grpc import AsyncGrpcTransport
 
         return AsyncGrpcTransport(address)
+    if address.scheme == "fake":
+        from nosclient.testing._fake_transport import AsyncFakeTransport
+
+        return AsyncFakeTransport(address)
     from nosclient._transport_http import AsyncHttpTransport
 
     return AsyncHttpTransport(address)

@@ -246,6 +246,10 @@ def _transport(address: Address) -> _Transport:
         from nosclient._transport_grpc import GrpcTransport
 
         return GrpcTransport(address)
+    if address.scheme == "fake":
+        from nosclient.testing._fake_transport import FakeTransport
+
+        return FakeTransport(address)
     from nosclient._transport_http import HttpTransport
 
     return HttpTransport(address)
