@@ -86,7 +86,7 @@ class Recorder:
         """An inference that is over, and the bytes of it that travelled on the wire."""
         with self._lock:
             entry = self._models.get(model) or self._entry(model)
-            if outcome is OK:
+            if outcome == OK:
                 entry.ok.add(seconds)
             else:
                 entry.failures[outcome] = entry.failures.get(outcome, 0) + 1

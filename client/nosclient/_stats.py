@@ -118,10 +118,12 @@ class ModelCalls:
 
     def __str__(self) -> str:
         ended = ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
-        text = f"{ended or 'none ended'}; {self.latency}"
+        parts = [ended or "none has ended"]
+        if self.latency.count:
+            parts.append(str(self.latency))
         if self.chunks:
-            text += f"; {self.chunks} chunks, the first after {self.first_chunk}"
-        return text
+            parts.append(f"chunks: {self.chunks}, the first after {self.first_chunk}")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -231,8 +231,12 @@ class FakeModel:
         every: dict[str, None] = {info.name: None for info in self.signature.inputs}
         first: tuple[Any, ...] = ({},) if self.signature.sequence_batching else ()
         try:
+            signature = inspect.signature(function)
+        except ValueError:  # some of C's tell none
+            return
+        try:
             for named in (required, every):
-                inspect.signature(function).bind(*first, **named)
+                signature.bind(*first, **named)
         except TypeError as error:
             state = "the sequence's state, then " if first else ""
             raise InvalidFake(
