@@ -33,7 +33,7 @@ class _Histogram:
     __slots__ = ("buckets", "largest", "smallest", "sum")
 
     def __init__(self) -> None:
-        self.buckets = [0] * len(BOUNDS)
+        self.buckets: dict[int, int] = {}
         self.sum = 0.0
         self.smallest = math.inf
         self.largest = 0.0
@@ -45,10 +45,12 @@ class _Histogram:
         if seconds > self.largest:
             self.largest = seconds
         index = int(PER_OCTAVE * _log2(seconds) - _OFFSET) if seconds > 1e-6 else 0
-        self.buckets[index if index < _TOP else _TOP] += 1
+        if index > _TOP:
+            index = _TOP
+        self.buckets[index] = self.buckets.get(index, 0) + 1
 
     def snapshot(self) -> LatencyHistogram:
-        buckets = {bound: n for bound, n in zip(BOUNDS, self.buckets, strict=True) if n}
+        buckets = {BOUNDS[index]: count for index, count in sorted(self.buckets.items())}
         if not buckets:
             return LatencyHistogram()
         return LatencyHistogram(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import doctest
 import gc
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,6 +249,18 @@ def test_streams(server, client):
     assert asyncio.run(asynchronous()) == [b"0"]
 
 
+def test_a_stream_that_triton_could_not_give(server, client):
+    declared = {"inputs": {}, "outputs": {"y": "FP32[1]"}, "decoupled": True}
+    server.model("one", **declared)(lambda: {"y": [1]})
+    with pytest.raises(InvalidFake, match="it must yield its answers"):
+        next(client.stream("one", {}))
+    server.model("other", **declared)(lambda: [{"y": [1]}, {"y": [1, 2]}])
+    chunks = client.stream("other", {})
+    assert next(chunks)["y"].tolist() == [1]
+    with pytest.raises(InvalidFake, match=r"in the shape \[2\]"):
+        next(chunks)
+
+
 def test_sequences(server, client):
     @server.model(inputs={"x": "INT64[1]"}, outputs={"total": "INT64[1]"}, sequence=True)
     def total(state, x):
@@ -288,6 +302,19 @@ def test_the_examples_in_its_docstrings(module):
     found = doctest.testmod(importlib.import_module(f"nosclient.testing{module}"))
     assert found.attempted
     assert not found.failed
+
+
+def test_the_examples_in_the_docs(capsys):
+    text = (Path(__file__).parents[2] / "docs/07-client.md").read_text()
+    names: dict[str, object] = {}
+    for heading in ("Testing your code", "Statistics and tracing"):
+        section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        (block,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+        exec(block, names)
+    printed = capsys.readouterr().out
+    assert "model 'embed' took no request" in printed
+    assert "embed  1 ok; p50 " in printed
+    assert "wire   7 B sent, 8 B received" in printed
 
 
 def test_importing_the_client_does_not_import_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class FakeModel:
         self.signature: Signature = parse_signature(self.metadata, self.config)
         self._check_function(function)
         self._states: dict[int, dict[str, Any]] = {}
+        self._counting = threading.Lock()
         self.reset()
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -149,16 +151,20 @@ class FakeModel:
             yield from self._run(request)
         finally:
             # Failures too: Triton counts what a Python model answers with an error as a success.
-            self.ns += time.perf_counter_ns() - started + int(self.latency * 1e9)
-            self.last_ms = int(time.time() * 1000)
             size = self._batch(request) or 1
-            self.items += size
-            self.executions += 1
-            self.batches[size] = self.batches.get(size, 0) + 1
+            with self._counting:
+                self.ns += time.perf_counter_ns() - started + int(self.latency * 1e9)
+                self.last_ms = int(time.time() * 1000)
+                self.items += size
+                self.executions += 1
+                self.batches[size] = self.batches.get(size, 0) + 1
 
     def _run(self, request: FakeRequest) -> Iterator[list[Tensor]]:
         if self.signature.decoupled:
-            chunks = iter(self._call(request.inputs))
+            answers = self._call(request.inputs)
+            if isinstance(answers, Mapping) or not hasattr(answers, "__iter__"):
+                raise InvalidFake(f"{self.name!r} is decoupled: it must yield its answers")
+            chunks = iter(answers)
             end = object()
             while (chunk := self._guarded(lambda: next(chunks, end))) is not end:
                 yield self._tensors(request, chunk, None)
