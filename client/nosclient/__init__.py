@@ -19,6 +19,7 @@ from nosclient._errors import (
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient._shared_memory import Transport
+from nosclient._stats import ClientStats, LatencyHistogram, ModelCalls, Traffic
 from nosclient.async_client import AsyncClient
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -34,10 +35,13 @@ __all__ = [
     "AsyncStream",
     "Client",
     "ClientClosed",
+    "ClientStats",
     "DeadlineExceeded",
     "Duration",
     "InferenceFailed",
     "InvalidInput",
+    "LatencyHistogram",
+    "ModelCalls",
     "ModelInfo",
     "ModelLoadFailed",
     "ModelNotFound",
@@ -51,5 +55,6 @@ __all__ = [
     "ServerUnavailable",
     "Stream",
     "TensorInfo",
+    "Traffic",
     "Transport",
 ]

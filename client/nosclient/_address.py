@@ -7,13 +7,14 @@ from urllib.parse import urlsplit
 
 from nosclient._errors import InvalidInput
 
-_PORTS = {"grpc": 8001, "http": 8000}
+_PORTS = {"grpc": 8001, "http": 8000, "fake": 0}
 
 
 class Address(NamedTuple):
     """Where a server listens."""
 
-    scheme: Literal["grpc", "http"]
+    scheme: Literal["grpc", "http", "fake"]
+    """``fake`` is a ``nosclient.testing.FakeServer``, which its port tells from others."""
     host: str
     port: int
     path: str
@@ -49,5 +50,5 @@ def parse_address(url: str) -> Address:
         )
     if not parts.hostname or parts.query or parts.username or (path and parts.scheme == "grpc"):
         raise InvalidInput(f"{url!r} is no server's url; write {parts.scheme}://host:port")
-    scheme = cast('Literal["grpc", "http"]', parts.scheme)
+    scheme = cast('Literal["grpc", "http", "fake"]', parts.scheme)
     return Address(scheme, parts.hostname, port or _PORTS[scheme], path)

@@ -86,6 +86,8 @@ class Call:
     places: Mapping[str, Place] = field(default_factory=dict)
     """Outputs that the server is to write into shared memory."""
     region: RegionCall | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
 
 
 class Chunk(NamedTuple):

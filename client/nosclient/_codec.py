@@ -86,11 +86,12 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
         call: what to do.
         protocol: ``tritonclient.grpc`` or ``tritonclient.http``: whose tensor classes to use.
     """
+    arguments: dict[str, Any] = {"headers": dict(call.headers)} if call.headers else {}
     if call.region is not None:
-        return _region_arguments(call.region)
+        return {**arguments, **_region_arguments(call.region)}
     if not call.model:
-        return {}
-    arguments: dict[str, Any] = {"model_name": call.model}
+        return arguments
+    arguments["model_name"] = call.model
     if call.method not in ("load_model", "unload_model"):
         arguments["model_version"] = call.version
     if call.method == "infer":

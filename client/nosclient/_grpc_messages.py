@@ -44,7 +44,7 @@ def request_message(call: Call, url: str) -> Any:
         shape = tensor.array.shape
         added = message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
         if tensor.place is None:
-            message.raw_input_contents.append(_raw(tensor))
+            message.raw_input_contents.append(raw(tensor))
         else:
             _set_place(added, tensor.place)
     for name in call.outputs or ():
@@ -94,7 +94,7 @@ def read_chunk(response: Any) -> Chunk:
     return Chunk(
         inferred.id,
         {} if response.error_message else read_answer(inferred),
-        sum(len(raw) for raw in inferred.raw_output_contents),
+        sum(len(content) for content in inferred.raw_output_contents),
         response.error_message,
         parameters[_LAST].bool_param if _LAST in parameters else None,
     )
@@ -137,7 +137,8 @@ def _set(parameter: Any, name: str, value: Any, call: Call, url: str) -> None:
         raise translate(InferenceServerException(reason), call, url)
 
 
-def _raw(tensor: Tensor) -> bytes:
+def raw(tensor: Tensor) -> bytes:
+    """A tensor's bytes as gRPC carries them."""
     if tensor.array.size == 0:
         return b""
     if tensor.datatype == "BYTES":

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from nosclient._address import Address
 from nosclient._call import Call, Deadline, Operation, Pause
 from nosclient._errors import (
     DeadlineExceeded,
@@ -30,7 +31,9 @@ from nosclient._model_info import (
     parse_signature,
     parse_statistics,
 )
+from nosclient._observer import Observed, Observer
 from nosclient._shared_memory import Mode, SharedMemory
+from nosclient._tracing import NO_HEADERS
 from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
 
 _POLL_SECONDS = 0.1
@@ -48,8 +51,11 @@ class Operations:
     Safe to share between threads: the cache is only read, set and dropped whole entries at a time.
     """
 
-    def __init__(self, deadline: float | None, shared_memory: Mode = "off") -> None:
+    def __init__(
+        self, deadline: float | None, address: Address, shared_memory: Mode = "off"
+    ) -> None:
         self._deadline = deadline
+        self.observer = Observer(address)
         self.shared_memory = SharedMemory(shared_memory)
         self._signatures: dict[tuple[str, str], Signature] = {}
 
@@ -79,14 +85,24 @@ class Operations:
         parameters: Mapping[str, str | int | float | bool] | None,
     ) -> Operation[dict[str, npt.NDArray[Any]]]:
         """One inference; the model's signature is fetched once and then remembered."""
-        signature, call = yield from self.prepared(
-            "infer", name, inputs, outputs, version, deadline, priority, parameters
-        )
-        return (yield from self.shared_memory.infer(signature, call, self.infer))
+        with self.observer.begin("infer", name, version) as observed:
+            signature, call = yield from self.prepared(
+                "infer",
+                name,
+                inputs,
+                outputs,
+                version,
+                deadline,
+                priority,
+                parameters,
+                headers=observed.headers,
+            )
+            return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
 
-    def infer(self, call: Call) -> Operation[dict[str, npt.NDArray[Any]]]:
+    def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""
         name, version = call.model, call.version
+        observed.sends(call)
         try:
             result: dict[str, npt.NDArray[Any]] = yield call
         except InvalidInput as error:
@@ -104,6 +120,7 @@ class Operations:
                 raise
             self._signatures.pop((name, version), None)
             raise to_be_streamed(name) from error
+        observed.receives(call, result)
         return result
 
     def prepared(
@@ -118,6 +135,7 @@ class Operations:
         parameters: Mapping[str, str | int | float | bool] | None,
         *,
         in_sequence: bool = False,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Operation[tuple[Signature, Call]]:
         """The inputs checked against the model's signature, and the call that sends them."""
         version = _checked_version(name, version)
@@ -134,7 +152,15 @@ class Operations:
             signature = yield from self._fetch(name, version, limit)
             tensors = checked(method, in_sequence, signature, inputs, asked)
         call = Call(
-            method, limit.remaining(), name, version, tensors, asked, priority, parameters or {}
+            method,
+            limit.remaining(),
+            name,
+            version,
+            tensors,
+            asked,
+            priority,
+            parameters or {},
+            headers=headers,
         )
         return signature, call
 

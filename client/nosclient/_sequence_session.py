@@ -24,6 +24,7 @@ from nosclient._errors import (
     SequenceEnded,
     ServerUnavailable,
 )
+from nosclient._observer import Observed
 from nosclient._operations import Operations
 
 # What Triton, and nosbuild's backends, say of a sequence that they do not know.
@@ -82,20 +83,25 @@ class SequenceSession:
         if self._over:
             raise SequenceEnded(f"{self} is over: {self._over}; begin a new one")
         deadline = self._deadline if deadline is None else deadline
-        _, call = yield from self._operations.prepared(
-            "infer",
-            self.name,
-            inputs,
-            outputs,
-            self._version,
-            deadline,
-            priority,
-            parameters,
-            in_sequence=True,
-        )
-        call = replace(call, sequence=SequenceStep(self.id, start=not self._begun, end=last))
+        with self._operations.observer.begin("infer", self.name, self._version) as observed:
+            _, call = yield from self._operations.prepared(
+                "infer",
+                self.name,
+                inputs,
+                outputs,
+                self._version,
+                deadline,
+                priority,
+                parameters,
+                in_sequence=True,
+                headers=observed.headers,
+            )
+            step = SequenceStep(self.id, start=not self._begun, end=last)
+            return (yield from self._step(replace(call, sequence=step), observed))
+
+    def _step(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         try:
-            answer = yield from self._sent(call)
+            answer = yield from self._sent(call, observed)
         except (DeadlineExceeded, ServerUnavailable) as error:
             self._over = f"a request was not answered, so that its state is not known ({error})"
             raise
@@ -126,7 +132,9 @@ class SequenceSession:
         step = SequenceStep(self.id, start=not self._begun, end=True)
         remaining = self._operations.limit(self._deadline).remaining()
         try:
-            yield from self._sent(replace(call, timeout=remaining, sequence=step))
+            with self._operations.observer.begin("infer", self.name, self._version) as observed:
+                call = replace(call, timeout=remaining, sequence=step, headers=observed.headers)
+                yield from self._sent(call, observed)
         except (InvalidInput, InferenceFailed) as error:
             # The place is free: the model refused the inputs, or the sequence was gone already.
             if isinstance(error, InvalidInput) and not self._is_forgotten(error):
@@ -135,10 +143,10 @@ class SequenceSession:
     def __str__(self) -> str:
         return f"the sequence {self.id} of {self.name!r}"
 
-    def _sent(self, call: Call) -> Operation[dict[str, npt.NDArray[Any]]]:
+    def _sent(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         self._in_flight = True
         try:
-            answer = yield from self._operations.infer(call)
+            answer = yield from self._operations.infer(call, observed)
         except NosClientError:
             self._in_flight = False
             raise

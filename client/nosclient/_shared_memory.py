@@ -31,6 +31,7 @@ from nosclient._errors import (
     ServerUnavailable,
 )
 from nosclient._model_info import Signature
+from nosclient._observer import Observed
 from nosclient._output_sizes import LEAST, Outputs, OutputSizes, is_numeric
 from nosclient._shared_pool import Lease, Place, Pool, padded
 from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behind
@@ -97,19 +98,25 @@ class SharedMemory:
         return Transport("wire", f"no tensor of {LEAST >> 10} KiB and more was sent yet")
 
     def infer(
-        self, signature: Signature, call: Call, send: Callable[[Call], Operation[Outputs]]
+        self,
+        signature: Signature,
+        call: Call,
+        send: Callable[[Call, Observed], Operation[Outputs]],
+        observed: Observed,
     ) -> Operation[Outputs]:
         """The answer to a call, whose tensors go through shared memory where that is quicker.
+
+        ``send`` is given the call as it is to be sent, and who watches it.
 
         Raises:
             ServerError: they cannot, and ``system`` was asked for.
         """
         if self._wire:
-            return (yield from send(call))
+            return (yield from send(call, observed))
         inputs = [tensor for tensor in call.tensors if _is_worth(tensor)]
         wanted = self._sizes.wanted(signature, call)
         if not (inputs or wanted):
-            answer = yield from send(call)
+            answer = yield from send(call, observed)
             self._sizes.learn(signature, call, answer)
             return answer
         limit = Deadline(call.timeout)
@@ -117,15 +124,15 @@ class SharedMemory:
         if placed is None:
             if self._mode == "system":
                 raise ServerError(f'{self._wire}; shared_memory="auto" takes the wire instead')
-            return (yield from send(replace(call, timeout=limit.remaining())))
+            return (yield from send(replace(call, timeout=limit.remaining()), observed))
         try:
-            answer = yield from send(placed)
+            answer = yield from send(placed, observed)
         except _ANSWERED as error:
             if _GONE in error.message:  # it was started again
                 self._forget()
             elif _TOO_SMALL not in error.message:
                 raise
-            answer = yield from send(replace(call, timeout=limit.remaining()))
+            answer = yield from send(replace(call, timeout=limit.remaining()), observed)
         except BaseException:
             self._keep_from_use(placed)
             raise

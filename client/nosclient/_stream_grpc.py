@@ -76,7 +76,9 @@ class GrpcStream:
         self._requests.put(request)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         # gRPC takes the requests in a thread, which ends at None.
-        self._call = stub.ModelStreamInfer(iter(self._requests.get, None))
+        self._call = stub.ModelStreamInfer(
+            iter(self._requests.get, None), metadata=tuple(call.headers.items())
+        )
         # Reentrant: a stream may be forgotten, and hence cancelled, while this thread holds it.
         self._changed = threading.Condition(threading.RLock())
         self._arrived: deque[Any] = deque()

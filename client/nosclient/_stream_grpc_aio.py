@@ -60,7 +60,7 @@ class AsyncGrpcStream:
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._requests.put_nowait(request_message(call, url))
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        self._call = stub.ModelStreamInfer(self._requested())
+        self._call = stub.ModelStreamInfer(self._requested(), metadata=tuple(call.headers.items()))
         self._arrived: asyncio.Queue[Any] = asyncio.Queue(AHEAD)  # at the end: None or an error
         self._is_left = False
 

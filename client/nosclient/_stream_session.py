@@ -35,7 +35,9 @@ from nosclient._errors import (
     ServerError,
 )
 from nosclient._model_info import Signature
+from nosclient._observer import Observed
 from nosclient._operations import Operations
+from nosclient._recorder import tensor_bytes
 from nosclient._stream_leaving import NO_STREAM
 
 ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
@@ -64,9 +66,10 @@ class StreamSession:
         parameters: Mapping[str, str | int | float | bool] | None,
     ) -> None:
         self._operations = operations
-        self._preparation = operations.prepared(
-            "stream_infer", name, inputs, outputs, version, deadline, priority, parameters
-        )
+        self._name = name
+        self._version = version
+        self._observed: Observed | None = None  # from open() on
+        self._request = (inputs, outputs, version, deadline, priority, parameters)
         self._id = secrets.token_hex(16)
         self._stream: Any = None
         self._call: Call | None = None
@@ -85,7 +88,19 @@ class StreamSession:
         """Check the inputs, then send them; nothing if it was cancelled before."""
         if self._is_over:
             return
-        signature, call = yield from self._preparation
+        observed = self._operations.observer.begin("stream_infer", self._name, self._version)
+        self._observed = observed
+        try:
+            yield from self._open(observed)
+        except BaseException as error:
+            observed.failed(error)
+            raise
+
+    def _open(self, observed: Observed) -> Operation[None]:
+        signature, call = yield from self._operations.prepared(
+            "stream_infer", self._name, *self._request, headers=observed.headers
+        )
+        observed.sent = tensor_bytes([tensor.array for tensor in call.tensors])
         own = {name for name in call.parameters if name in (ID, WINDOW, LEG, STOP)}
         if own:
             raise InvalidInput(
@@ -111,13 +126,28 @@ class StreamSession:
 
     def advance(self) -> Operation[Mapping[str, npt.NDArray[Any]] | None]:
         """The next chunk; None at the end."""
+        observed = self._observed
+        if observed is None:  # cancelled before anything was sent
+            return None
+        try:
+            chunk = yield from self._advance()
+        except BaseException as error:
+            observed.failed(error)
+            raise
+        if chunk is not None:
+            observed.chunk(chunk.size)
+        if self._is_over:
+            observed.answered()
+        return None if chunk is None else chunk.outputs
+
+    def _advance(self) -> Operation[Chunk | None]:
         while not self._is_over:
             try:
                 chunk = yield from self._receive()
             except NosClientError:
                 if self._is_over:  # cancelled while it waited
                     return None
-                self.cancel()
+                self._leave()
                 raise
             if chunk is None or chunk.error:
                 yield from self._ended_early(chunk)
@@ -134,11 +164,16 @@ class StreamSession:
                 yield Turn(self._stream, "finish")
                 if not chunk.outputs:
                     return None
-            return chunk.outputs
+            return chunk
         return None
 
     def cancel(self) -> None:
         """Tell the server to stop; nothing if it has ended."""
+        if self._observed is not None:
+            self._observed.cancelled()
+        self._leave()
+
+    def _leave(self) -> None:
         if not self._is_over:
             self._is_over = True
             if self._stream is not None:
@@ -173,7 +208,7 @@ class StreamSession:
         if chunk is not None and is_own and chunk.is_last is not False:
             self._is_over = True
             yield Turn(self._stream, "finish")
-        self.cancel()
+        self._leave()
         assert self._call is not None, "open() comes first"
         name, version = self._call.model, self._call.version
         error = _error(name, chunk, is_own=is_own)

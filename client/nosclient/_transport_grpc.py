@@ -44,7 +44,9 @@ class GrpcTransport:
             return self._streams.open(call)
         procedure, message = _request(call, self._url)
         try:
-            response = getattr(self._stub, procedure)(message, timeout=call.timeout)
+            send = getattr(self._stub, procedure)
+            metadata = tuple(call.headers.items())
+            response = send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
         return answer(call, response)
@@ -76,7 +78,9 @@ class AsyncGrpcTransport:
             return await self._streams.open(call)
         procedure, message = _request(call, self._url)
         try:
-            response = await getattr(self._stub, procedure)(message, timeout=call.timeout)
+            send = getattr(self._stub, procedure)
+            metadata = tuple(call.headers.items())
+            response = await send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
         return answer(call, response)

@@ -78,15 +78,18 @@ class HttpTransport:
 
 
 def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
+    headers = dict(call.headers)
     if call.region is not None and call.region.size:
         region = {"key": call.region.key, "offset": 0, "byte_size": call.region.size}
-        return json.dumps(region).encode(), {}
+        return json.dumps(region).encode(), headers
     if call.method != "infer":
-        return b"", {}
+        return b"", headers
     arguments = call_arguments(call, triton)
+    arguments.pop("headers", None)
     del arguments["model_name"], arguments["model_version"]
     body, header_length = triton.InferenceServerClient.generate_request_body(**arguments)
-    headers = {} if header_length is None else {_HEADER_LENGTH: str(header_length)}
+    if header_length is not None:
+        headers[_HEADER_LENGTH] = str(header_length)
     return body, headers
 
 

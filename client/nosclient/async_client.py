@@ -16,6 +16,7 @@ from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
 from nosclient._shared_memory import Mode, Transport
+from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -32,7 +33,7 @@ class AsyncClient:
         shared_memory: Mode = "off",
     ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline, shared_memory)
+        self._operations = Operations(deadline, self._address, shared_memory)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transport: _AsyncTransport | None = None
         self._closed = False
@@ -109,6 +110,10 @@ class AsyncClient:
         """As ``Client.statistics``."""
         return await self._drive(self._operations.statistics(name, version, deadline))
 
+    def stats(self) -> ClientStats:
+        """As ``Client.stats``; nothing to wait for."""
+        return self._operations.observer.recorder.snapshot()
+
     @property
     def transport(self) -> Transport:
         """As ``Client.transport``."""
@@ -173,6 +178,10 @@ def _transport(address: Address) -> _AsyncTransport:
         from nosclient._transport_grpc import AsyncGrpcTransport
 
         return AsyncGrpcTransport(address)
+    if address.scheme == "fake":
+        from nosclient.testing._fake_transport import AsyncFakeTransport
+
+        return AsyncFakeTransport(address)
     from nosclient._transport_http import AsyncHttpTransport
 
     return AsyncHttpTransport(address)

@@ -18,6 +18,7 @@ from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
 from nosclient._shared_memory import Mode, Transport
+from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
@@ -47,7 +48,7 @@ class Client:
         shared_memory: Mode = "off",
     ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline, shared_memory)
+        self._operations = Operations(deadline, self._address, shared_memory)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
         self._closed = False
@@ -199,6 +200,13 @@ class Client:
         """
         return self._drive(self._operations.statistics(name, version, deadline))
 
+    def stats(self) -> ClientStats:
+        """What this client counted of its own inferences so far; nothing is asked of the server.
+
+        ``later - earlier`` of two such snapshots is what came between them.
+        """
+        return self._operations.observer.recorder.snapshot()
+
     @property
     def transport(self) -> Transport:
         """How tensors travel now, and why."""
@@ -268,6 +276,10 @@ def _transport(address: Address) -> _Transport:
         from nosclient._transport_grpc import GrpcTransport
 
         return GrpcTransport(address)
+    if address.scheme == "fake":
+        from nosclient.testing._fake_transport import FakeTransport
+
+        return FakeTransport(address)
     from nosclient._transport_http import HttpTransport
 
     return HttpTransport(address)
