@@ -165,10 +165,10 @@ def test_a_store_that_is_forgotten_releases(root, fill):
     assert removed(trim(root, 0)) == ["a"]
 
 
-def _find_often(root, gate, found):
+def _find_often(root, gate, found, enough):
     gate.wait()
     whole = 0
-    for _ in range(300):
+    while not (enough.is_set() and whole):
         store = Store(root)
         entry = store.find("a")
         if isinstance(entry, Entry):
@@ -185,17 +185,20 @@ def _find_often(root, gate, found):
 
 def test_finding_and_trimming_at_the_same_time(root):
     context = multiprocessing.get_context("spawn")
-    gate, found = context.Barrier(2), context.Queue()
-    build = context.Process(target=_find_often, args=(root, gate, found))
+    gate, found, enough = context.Barrier(2), context.Queue(), context.Event()
+    build = context.Process(target=_find_often, args=(root, gate, found, enough))
     build.start()
     gate.wait()
-    gone = 0
+    gone = turns = 0
     while build.is_alive() and found.empty():
         gone += len(trim(root, 0).removed)
+        turns += 1
+        if gone >= 10 and turns >= 300:
+            enough.set()
     build.join()
     assert build.exitcode == 0
     assert found.get() > 0
-    assert gone > 0
+    assert gone >= 10
 
 
 def test_what_killed_builds_left_goes_with_a_trim(root):
