@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nosclient._call import Call, Deadline, Operation, RegionCall, Tensor
+from nosclient._call import Call, Deadline, Operation, Pause, RegionCall, Tensor
 from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -43,6 +43,8 @@ _FIRST_RELEASE = (2, 50)
 _PATIENCE_SECONDS = 5.0
 """Until what the server may still be at is tried to be taken back again."""
 _GOODBYE_SECONDS = 1.0
+_TRIES, _AGAIN_SECONDS = 10, 0.02
+_USED = "in use"
 _GONE = "Unable to find shared memory region"
 _TOO_SMALL = "shared memory size specified with the request for output"
 _ANSWERED = (InvalidInput, ModelNotFound, ModelNotReady, InferenceFailed, ServerError)
@@ -147,7 +149,7 @@ class SharedMemory:
         abandoned.update(names)
         limit = Deadline(_GOODBYE_SECONDS)
         with suppress(ServerUnavailable, DeadlineExceeded):
-            yield from _clear(names, limit)
+            yield from _clear(names, limit, _TRIES)
 
     def _placed(
         self,
@@ -241,7 +243,7 @@ class SharedMemory:
             try:
                 yield from _unregister(name, limit)
             except NosClientError as error:
-                if "in use" in error.message or not isinstance(error, _ANSWERED):
+                if _USED in error.message or not isinstance(error, _ANSWERED):
                     self._unsure.append((name, now))
 
     def _keep_from_use(self, placed: Call) -> None:
@@ -274,11 +276,23 @@ def _unregister(name: str, limit: Deadline) -> Operation[None]:
     yield Call("unregister_system_shared_memory", limit.remaining(), region=region)
 
 
-def _clear(names: Sequence[str], limit: Deadline) -> Operation[None]:
-    for name in names:
-        with suppress(*_ANSWERED):  # still at work for it, or another client was quicker
-            yield from _unregister(name, limit)
+def _clear(names: Sequence[str], limit: Deadline, tries: int = 1) -> Operation[None]:
+    """Let the server give back what it can; what it uses is tried again, if that is wanted."""
+    while names:
+        used = []
+        for name in names:
+            try:
+                yield from _unregister(name, limit)
+            except _ANSWERED as error:  # another client was quicker, but for:
+                if _USED in error.message:
+                    used.append(name)
+                    continue
             abandoned.discard(name)
+        names, tries = used, tries - 1
+        if tries <= 0:
+            return
+        # Triton lets go of a region a little after it has sent the answer.
+        yield Pause(_AGAIN_SECONDS)
 
 
 def _names(status: Any) -> list[str]:
