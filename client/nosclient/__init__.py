@@ -18,6 +18,7 @@ from nosclient._errors import (
     ServerUnavailable,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
+from nosclient._service import ServiceInfo
 from nosclient.async_client import AsyncClient
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -48,6 +49,7 @@ __all__ = [
     "SequenceEnded",
     "ServerError",
     "ServerUnavailable",
+    "ServiceInfo",
     "Stream",
     "TensorInfo",
 ]

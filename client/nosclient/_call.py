@@ -18,6 +18,7 @@ Method = Literal[
     "is_server_live",
     "is_server_ready",
     "is_model_ready",
+    "get_server_metadata",
     "get_model_metadata",
     "get_model_config",
     "get_model_repository_index",
@@ -67,6 +68,8 @@ class Call:
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
+    is_item: bool = False
+    """True where the batch axis was added to one item's inputs; its answer comes without."""
 
 
 class Chunk(NamedTuple):

@@ -15,6 +15,7 @@ from nosclient._stream_grpc import GrpcStreams
 
 _JSON = frozenset(
     {
+        "get_server_metadata",
         "get_model_metadata",
         "get_model_config",
         "get_model_repository_index",

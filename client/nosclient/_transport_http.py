@@ -23,6 +23,7 @@ _ROUTES = {
     "is_server_live": ("GET", "/v2/health/live"),
     "is_server_ready": ("GET", "/v2/health/ready"),
     "is_model_ready": ("GET", "/v2/models/{model}/ready"),
+    "get_server_metadata": ("GET", "/v2"),
     "get_model_metadata": ("GET", "/v2/models/{model}"),
     "get_model_config": ("GET", "/v2/models/{model}/config"),
     "get_model_repository_index": ("POST", "/v2/repository/index"),

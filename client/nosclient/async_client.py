@@ -15,6 +15,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._stream_session import StreamSession
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -23,9 +24,11 @@ from nosclient.async_stream import AsyncStream
 class AsyncClient:
     """Calls a Triton server from one event loop; arguments, results and errors as in Client."""
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
+    def __init__(
+        self, url: str = "localhost:8001", *, deadline: float | None = None, strict: bool = True
+    ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, strict)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transport: _AsyncTransport | None = None
         self._closed = False
@@ -87,6 +90,18 @@ class AsyncClient:
     async def wait_until_ready(self, timeout: float = 30.0, model: str | None = None) -> None:
         """As ``Client.wait_until_ready``."""
         await self._drive(self._operations.wait_until_ready(timeout, model))
+
+    async def is_healthy(self, *, deadline: float | None = None) -> bool:
+        """As ``Client.is_healthy``."""
+        return await self._drive(is_healthy(self._operations.limit(deadline)))
+
+    async def wait_for_server(self, timeout: float = 60.0) -> None:
+        """As ``Client.wait_for_server``."""
+        await self._drive(wait_for_server(timeout))
+
+    async def get_service_info(self, *, deadline: float | None = None) -> ServiceInfo:
+        """As ``Client.get_service_info``."""
+        return await self._drive(get_service_info(self._operations.limit(deadline)))
 
     async def load_model(self, name: str, *, deadline: float | None = None) -> None:
         """As ``Client.load_model``."""

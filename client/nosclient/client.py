@@ -15,6 +15,7 @@ from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._stream_session import StreamSession
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
@@ -27,15 +28,20 @@ class Client:
         url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP.
         deadline: seconds that each method may take, unless it is given its own; None waits as
             long as the server does.
+        strict: refuse arrays whose cast to the model's dtype can lose something. False allows
+            casts to fewer bits of the same kind and from integers to floats, where no integer is
+            out of range and no float becomes infinite; never between numbers and strings.
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
     DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
     the first method is called.
     """
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
+    def __init__(
+        self, url: str = "localhost:8001", *, deadline: float | None = None, strict: bool = True
+    ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline)
+        self._operations = Operations(deadline, strict)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
         self._closed = False
@@ -157,6 +163,22 @@ class Client:
             DeadlineExceeded: not ready after ``timeout`` seconds; says why.
         """
         self._drive(self._operations.wait_until_ready(timeout, model))
+
+    def is_healthy(self, *, deadline: float | None = None) -> bool:
+        """Whether the server answers, whatever the state of its models; False if nobody does."""
+        return self._drive(is_healthy(self._operations.limit(deadline)))
+
+    def wait_for_server(self, timeout: float = 60.0) -> None:
+        """Wait until the server answers (``is_healthy``), though no model may be ready yet.
+
+        Raises:
+            DeadlineExceeded: no answer after ``timeout`` seconds; says why.
+        """
+        self._drive(wait_for_server(timeout))
+
+    def get_service_info(self, *, deadline: float | None = None) -> ServiceInfo:
+        """Name, version and protocol extensions of the server."""
+        return self._drive(get_service_info(self._operations.limit(deadline)))
 
     def load_model(self, name: str, *, deadline: float | None = None) -> None:
         """Load or reload a model and wait until it is ready.
