@@ -20,9 +20,11 @@ from nosclient._errors import (
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient._service import ServiceInfo
 from nosclient.async_client import AsyncClient
+from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 from nosclient.client import Client
+from nosclient.model import Model
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "AsyncModel",
     "AsyncModelSequence",
     "AsyncStream",
     "Client",
@@ -38,6 +41,7 @@ __all__ = [
     "Duration",
     "InferenceFailed",
     "InvalidInput",
+    "Model",
     "ModelInfo",
     "ModelLoadFailed",
     "ModelNotFound",

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nosclient._call import Call, Chunk, Operation, Tensor, Turn
+from nosclient._codec import without_batch_axis
 from nosclient._error_map import inference_failed
 from nosclient._errors import (
     InvalidInput,
@@ -62,10 +63,20 @@ class StreamSession:
         deadline: float | None,
         priority: int,
         parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool = False,
     ) -> None:
         self._operations = operations
         self._preparation = operations.prepared(
-            "stream_infer", name, inputs, outputs, version, deadline, priority, parameters
+            "stream_infer",
+            name,
+            inputs,
+            outputs,
+            version,
+            deadline,
+            priority,
+            parameters,
+            either=either,
         )
         self._id = secrets.token_hex(16)
         self._stream: Any = None
@@ -134,7 +145,8 @@ class StreamSession:
                 yield Turn(self._stream, "finish")
                 if not chunk.outputs:
                     return None
-            return chunk.outputs
+            assert self._call is not None, "open() comes first"
+            return without_batch_axis(chunk.outputs) if self._call.is_item else chunk.outputs
         return None
 
     def cancel(self) -> None:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from nosclient._address import Address, parse_address
 from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._stream_session import StreamSession
+from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 
@@ -58,6 +60,21 @@ class AsyncClient:
         return await self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    async def model(
+        self,
+        name: str,
+        *,
+        version: str | int = "",
+        deadline: float | None = None,
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> AsyncModel:
+        """As ``Client.model``; awaited, so that the object knows its signature from the start."""
+        options = CallOptions(version, deadline, outputs, priority, parameters)
+        facts = await self._drive(describe(self._operations, name, options))
+        return AsyncModel(self._drive, self._operations, self._address, facts)
 
     def stream(
         self,

@@ -12,11 +12,14 @@ import numpy.typing as npt
 from nosclient._address import Address, parse_address
 from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._stream_session import StreamSession
+from nosclient._worker_pool import WorkerPool
+from nosclient.model import Model
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
@@ -44,6 +47,7 @@ class Client:
         self._operations = Operations(deadline, strict)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
+        self._pool = WorkerPool()
         self._closed = False
 
     def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
@@ -97,6 +101,34 @@ class Client:
         return self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    def model(
+        self,
+        name: str,
+        *,
+        version: str | int = "",
+        deadline: float | None = None,
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Model:
+        """The model as a callable object; its signature is asked for now.
+
+        Args:
+            name: the model; those served as ``<name>.<method>`` are attributes of the object.
+            version: as for ``run``, as are all options: every call is made with them.
+            deadline: seconds for each call, and for this one.
+            outputs: as for ``run``; a call gives the array itself where only one is asked for.
+            priority: as for ``run``.
+            parameters: as for ``run``.
+
+        Raises:
+            ModelNotFound: no such model or version.
+            ModelNotReady: it is there but not loaded.
+        """
+        options = CallOptions(version, deadline, outputs, priority, parameters)
+        facts = self._drive(describe(self._operations, name, options))
+        return Model(self._drive, self._pool, self._operations, self._address, facts)
 
     def stream(
         self,
@@ -211,6 +243,7 @@ class Client:
         """Close the connections; the client cannot be used afterwards."""
         if not self._closed:
             self._closed = True
+            self._pool.close()
             self._transport.close()
 
     def __enter__(self) -> Client:
@@ -239,7 +272,11 @@ class Client:
                     continue
                 try:
                     answer = self._transport.perform(step)
-                except NosClientError as error:
+                except (NosClientError, ValueError) as error:  # ValueError: gRPC's, once closed
+                    if self._closed and isinstance(step, Call):
+                        raise ClientClosed(f"{self!r} was closed before the answer") from error
+                    if not isinstance(error, NosClientError):
+                        raise
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)
