@@ -170,13 +170,24 @@ class AsyncClient:
                     continue
                 try:
                     answer = await transport.perform(step)
-                except NosClientError as error:
+                except (NosClientError, RuntimeError, asyncio.CancelledError) as error:
+                    # What close() does to calls in flight: gRPC cancels them, aiohttp complains.
+                    if self._closed and isinstance(step, Call) and not _is_cancelled(error):
+                        raise ClientClosed(f"{self!r} was closed before the answer") from error
+                    if not isinstance(error, NosClientError):
+                        raise
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether it is for the task itself; what Python before 3.11 cannot tell is taken for that."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", lambda: 1)
+    return isinstance(error, asyncio.CancelledError) and cancelling() > 0
 
 
 class _AsyncTransport(Protocol):

@@ -80,8 +80,9 @@ class Client:
 
         Args:
             name: the model.
-            inputs: name -> numpy array, or numbers, strings and lists of them, which take the
-                model's dtype. The batch axis, where the model has one, comes first.
+            inputs: name -> array (of numpy, torch, cupy, jax ...), image of PIL or, for BYTES,
+                Path of a file; or numbers, strings and lists of them, which take the model's
+                dtype. The batch axis, where the model has one, comes first.
             outputs: names of the outputs wanted; None for all.
             version: of the model, a number; the server's choice where empty.
             deadline: seconds for this call in place of the client's.

@@ -455,6 +455,22 @@ def test_map_of_an_event_loop(url):
     asyncio.run(main())
 
 
+def test_closing_the_asynchronous_client(url):
+    async def main():
+        client = AsyncClient(url, deadline=30)
+        slow = await client.model("slow")
+        tasks = [slow.submit(0.3) for _ in range(4)]
+        tasks[-1].cancel()
+        await asyncio.sleep(0.1)
+        await client.close()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(ended.pop(), asyncio.CancelledError)
+        closed = asyncio.CancelledError if sys.version_info < (3, 11) else ClientClosed
+        assert all(isinstance(each, ClientClosed | closed) for each in ended)
+
+    asyncio.run(main())
+
+
 async def _numbered(results):
     number = 0
     async for _ in results:
