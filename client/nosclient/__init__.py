@@ -18,12 +18,15 @@ from nosclient._errors import (
     ServerUnavailable,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
+from nosclient._service import ServiceInfo
 from nosclient._shared_memory import Transport
 from nosclient._stats import ClientStats, LatencyHistogram, ModelCalls, Traffic
 from nosclient.async_client import AsyncClient
+from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 from nosclient.client import Client
+from nosclient.model import Model
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
@@ -31,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "AsyncModel",
     "AsyncModelSequence",
     "AsyncStream",
     "Client",
@@ -41,6 +45,7 @@ __all__ = [
     "InferenceFailed",
     "InvalidInput",
     "LatencyHistogram",
+    "Model",
     "ModelCalls",
     "ModelInfo",
     "ModelLoadFailed",
@@ -53,6 +58,7 @@ __all__ = [
     "SequenceEnded",
     "ServerError",
     "ServerUnavailable",
+    "ServiceInfo",
     "Stream",
     "TensorInfo",
     "Traffic",

@@ -88,6 +88,8 @@ class Call:
     region: RegionCall | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
+    is_item: bool = False
+    """True where the batch axis was added to one item's inputs; its answer comes without."""
 
 
 class Chunk(NamedTuple):

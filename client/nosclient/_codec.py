@@ -1,7 +1,6 @@
 """What a caller passes in, tensors that fit the model out; and the server's tensors as numpy.
 
-A typed value (a numpy array or scalar, anything with ``__array__``) keeps its dtype and may only
-be widened; a plain Python value (number, string, list of them) takes the model's.
+Names, shapes and the batch are checked here; what a value becomes is in ``_arrays.py``.
 """
 
 from __future__ import annotations
@@ -12,25 +11,143 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nosclient._arrays import array_for
 from nosclient._call import Call, RegionCall, Tensor
+from nosclient._casts import Unfit
 from nosclient._errors import InvalidInput
 from nosclient._model_info import Signature, TensorInfo, numpy_dtype
 from nosclient._shared_pool import Place
 
-_FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
-
 
 def encode(
-    signature: Signature, inputs: Mapping[str, Any], *, in_sequence: bool = False
+    signature: Signature,
+    inputs: Mapping[str, Any],
+    *,
+    in_sequence: bool = False,
+    strict: bool = True,
 ) -> list[Tensor]:
     """Check the inputs against the model's signature and bring each to its dtype.
 
-    A request of a sequence is one item, which may come without the batch axis.
+    A request of a sequence is one item, which may come without the batch axis. Where not
+    ``strict``, casts may lose something (``_casts.py``).
 
     Raises:
         InvalidInput: unknown or missing names, a dtype that would lose something, a wrong rank or
             size, a batch that is too large; the message shows the signature.
     """
+    return _encoded(signature, inputs, in_sequence, strict, None)
+
+
+def encode_either(
+    signature: Signature, inputs: Mapping[str, Any], *, strict: bool = True
+) -> tuple[list[Tensor], bool]:
+    """The same for a batch, or one item whose inputs all come without the batch axis.
+
+    Returns:
+        The tensors, with the batch axis, and whether they are one item's.
+
+    Raises:
+        InvalidInput: as for ``encode``, or some inputs have the batch axis and others have not.
+    """
+    axes = _BatchAxis(signature) if signature.max_batch_size > 0 else None
+    tensors = _encoded(signature, inputs, False, strict, axes)
+    return tensors, axes is not None and axes.is_item
+
+
+def _encoded(
+    signature: Signature,
+    inputs: Mapping[str, Any],
+    in_sequence: bool,
+    strict: bool,
+    axes: _BatchAxis | None,
+) -> list[Tensor]:
+    known, required = signature.inputs_by_name, signature.required
+    if type(inputs) is not dict or not required <= inputs.keys() <= known.keys():
+        _check_names(signature, inputs)
+    tensors = []
+    batched = signature.max_batch_size > 0
+    for name, value in inputs.items():
+        info = known[name]
+        try:
+            array = array_for(info, value, strict)
+            if axes is not None:
+                array = axes.added(info, array)
+            elif array.ndim != len(info.shape):
+                array = _with_axes(info, array, batched, in_sequence)
+            _check_shape(info, array.shape, batched and axes is None)
+        except Unfit as unfit:
+            raise _refused(signature, f"input {name!r} {unfit}") from None
+        tensors.append(Tensor(name, info.datatype, array))
+    if axes is not None:
+        axes.check()
+    if batched:
+        _check_batch(signature, tensors, in_sequence)
+    return tensors
+
+
+class _BatchAxis:
+    """Whether the inputs of one request have the batch axis: all of them, or none."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._with = ""
+        """An input that has it, with its shape; empty while there is none."""
+        self._without = ""
+
+    def added(self, info: TensorInfo, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The array with the batch axis."""
+        axes, shape = len(info.shape), list(array.shape)
+        if info.shape == (-1, 1) and array.ndim == 1:
+            # One value an item, [batch, 1], comes as a list: a batch, however short. A single
+            # value in a list may be an item's, too, if that is what the other inputs are.
+            if array.size != 1:
+                self._with = self._with or f"{info.name!r} {shape}"
+            return array[:, np.newaxis]
+        if array.ndim == axes:
+            self._with = self._with or f"{info.name!r} {shape}"
+            return array
+        if array.ndim == 0 and info.shape and all(size in (1, -1) for size in info.shape):
+            array = array.reshape((1,) * (axes - 1))
+        if array.ndim + 1 == axes:
+            self._without = self._without or f"{info.name!r} {shape}"
+            return array[np.newaxis]
+        return array  # of another rank, which the check of its shape tells
+
+    @property
+    def is_item(self) -> bool:
+        """Whether they came without it: they are one item's."""
+        return bool(self._without)
+
+    def check(self) -> None:
+        """Refuse a mixture.
+
+        Raises:
+            InvalidInput: some have the axis and others have not.
+        """
+        if self._with and self._without:
+            raise _refused(
+                self._signature,
+                f"input {self._with} has the batch axis and input {self._without} has not: pass "
+                "all inputs with it, or all without it",
+            )
+
+
+def _with_axes(
+    info: TensorInfo, array: npt.NDArray[Any], batched: bool, in_sequence: bool
+) -> npt.NDArray[Any]:
+    wanted = info.shape
+    # A bare number or word for a tensor of one element is meant as that element.
+    if array.ndim == 0 and all(size in (1, -1) for size in wanted):
+        return array.reshape((1,) * len(wanted))
+    if batched and array.ndim == 1 and wanted == (-1, 1):
+        # Triton has no tensors without axes: one word an item stands as [batch, 1].
+        return array[:, np.newaxis]
+    if batched and in_sequence and array.ndim + 1 == len(wanted):
+        return array[np.newaxis]
+    return array  # which the check of its shape refuses
+
+
+def _check_names(signature: Signature, inputs: Mapping[str, Any]) -> None:
     if not isinstance(inputs, Mapping):
         names = [row.name for row in signature.inputs if not row.optional] or ["name"]
         shown = ", ".join(f"{name!r}: ..." for name in names)
@@ -43,24 +160,6 @@ def encode(
         problems = [f"no input is named {name!r}" for name in unknown]
         problems += [f"input {name!r} is missing" for name in missing]
         raise _refused(signature, "; ".join(problems))
-    tensors = []
-    batched = signature.max_batch_size > 0
-    for name, value in inputs.items():
-        info = known[name]
-        try:
-            array = _array(info, value)
-            if batched and array.ndim == 1 and info.shape == (-1, 1):
-                # Triton has no tensors without axes: one word an item stands as [batch, 1].
-                array = array[:, np.newaxis]
-            elif batched and in_sequence and array.ndim + 1 == len(info.shape):
-                array = array[np.newaxis]
-            _check_shape(info, array.shape, batched)
-        except _Unfit as unfit:
-            raise _refused(signature, f"input {name!r} {unfit}") from None
-        tensors.append(Tensor(name, info.datatype, array))
-    if batched:
-        _check_batch(signature, tensors, in_sequence)
-    return tensors
 
 
 def check_outputs(signature: Signature, outputs: Sequence[str]) -> None:
@@ -124,6 +223,14 @@ def read_outputs(result: Any, places: Mapping[str, Place]) -> dict[str, npt.NDAr
     return found
 
 
+def without_batch_axis(outputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """One item's outputs as the item has them: views without the first axis."""
+    return {
+        name: array.reshape(array.shape[1:]) if array.shape[:1] == (1,) else array
+        for name, array in outputs.items()
+    }
+
+
 def _infer_input(protocol: Any, tensor: Tensor) -> Any:
     built = protocol.InferInput(tensor.name, list(tensor.array.shape), tensor.datatype)
     if tensor.place is None:
@@ -148,139 +255,19 @@ def _region_arguments(region: RegionCall) -> dict[str, Any]:
     return arguments
 
 
-class _Unfit(Exception):
-    """Why one value does not fit one input; wrapped with the input's name and the signature."""
-
-
 def _refused(signature: Signature, problem: str) -> InvalidInput:
     batch = f", batch up to {signature.max_batch_size}" if signature.max_batch_size > 0 else ""
     return InvalidInput(f"{problem}; expected {signature}{batch}")
-
-
-def _array(info: TensorInfo, value: Any) -> npt.NDArray[Any]:
-    if not hasattr(value, "__array__"):
-        array = _strings(value) if info.datatype == "BYTES" else _from_plain(info, value)
-    elif info.datatype == "BYTES":
-        array = _strings(np.asarray(value))
-    else:
-        array = _from_typed(info, np.asarray(value))
-    # A bare number or word for a tensor of one element is meant as that element.
-    if array.ndim == 0 and info.shape and all(size in (1, -1) for size in info.shape):
-        return array.reshape((1,) * len(info.shape))
-    return array
-
-
-def _from_typed(info: TensorInfo, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    target = info.dtype
-    if array.dtype == target:
-        return array
-    # numpy calls (u)int64 -> float64 safe, though integers above 2**53 do not survive it.
-    exact = not (array.dtype.kind in "iu" and array.dtype.itemsize == 8 and target.kind == "f")
-    if exact and np.can_cast(array.dtype, target, "safe"):
-        return array.astype(target)
-    raise _Unfit(
-        f"is {array.dtype}, the model takes {info.datatype}, and the cast can lose something: "
-        f"pass .astype({_spelled(target)}) if that is meant"
-    )
-
-
-def _spelled(dtype: np.dtype[Any]) -> str:
-    if dtype.kind == "b":
-        return "bool"
-    return f"np.{dtype.name}" if dtype.kind in "iuf" else f"ml_dtypes.{dtype.name}"
-
-
-def _from_plain(info: TensorInfo, value: Any) -> npt.NDArray[Any]:
-    try:
-        raw = np.asarray(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        if "inhomogeneous" in str(error):
-            raise _Unfit("is ragged: lists side by side in it differ in length") from error
-        raise _Unfit(f"is no array of numbers: {error}") from error
-    target = info.dtype
-    if raw.size == 0:
-        return raw.astype(target)
-    if info.datatype in _FLOATS:
-        taken, wanted = "biuf", "numbers"
-    elif info.datatype == "BOOL":
-        taken, wanted = "b", "True and False"
-    else:
-        taken, wanted = "biu", "whole numbers"
-    if target.kind in "iu" and raw.dtype.kind in "fO" and _all_whole(value):
-        # numpy makes floats of integers that fit no one type, such as [0, 2**64 - 1].
-        raw = np.array(value, dtype=object)
-    elif raw.dtype.kind not in taken:
-        raise _Unfit(f"holds {_described(raw)}; {info.datatype} takes {wanted}")
-    if info.datatype in _FLOATS:
-        return _as_floats(info, raw, target)
-    if target.kind in "iu" and raw.dtype.kind != "b":
-        limits = np.iinfo(target)
-        lowest, highest = int(raw.min()), int(raw.max())
-        if lowest < limits.min or highest > limits.max:
-            worst = lowest if lowest < limits.min else highest
-            raise _Unfit(f"holds {worst}; {info.datatype} takes {limits.min} to {limits.max}")
-    return raw.astype(target)
-
-
-def _all_whole(value: Any) -> bool:
-    items = np.array(value, dtype=object).flat
-    return all(isinstance(item, int | np.integer) for item in items)
-
-
-def _as_floats(info: TensorInfo, raw: npt.NDArray[Any], target: np.dtype[Any]) -> npt.NDArray[Any]:
-    with np.errstate(over="ignore"):
-        array = raw.astype(target)
-    overflown = np.isinf(array) & np.isfinite(raw)
-    if overflown.any():
-        raise _Unfit(f"holds {raw[overflown].flat[0]}, too large for {info.datatype}")
-    return array
-
-
-def _described(raw: npt.NDArray[Any]) -> str:
-    kinds = {"f": "fractional numbers", "U": "strings", "S": "bytes", "c": "complex numbers"}
-    if raw.dtype.kind == "b":
-        return "booleans"
-    return kinds.get(raw.dtype.kind, f"{type(raw.flat[0]).__name__} objects")
-
-
-def _strings(value: Any) -> npt.NDArray[Any]:
-    # dtype=object from the start: numpy's own "S" strings lose trailing zero bytes.
-    try:
-        raw = np.array(value, dtype=object)
-    except ValueError as error:
-        raise _Unfit(f"is no array of strings: {error}") from error
-    array = np.empty(raw.shape, dtype=object)
-    flat = array.reshape(-1)
-    for position, item in enumerate(raw.flat):
-        if isinstance(item, str):
-            flat[position] = item.encode()
-        elif isinstance(item, bytes):
-            flat[position] = bytes(item)
-        else:
-            raise _Unfit(f"{_found(value, item)}; BYTES takes str and bytes{_FILE}")
-    return array
-
-
-_FILE = ", such as those of a whole file: Path(...).read_bytes()"
-
-
-def _found(value: Any, item: Any) -> str:
-    """What the caller passed: numpy takes an image apart into the numbers of its pixels."""
-    while isinstance(value, list | tuple) and value:
-        value = value[0]
-    if hasattr(value, "__array_interface__") and not isinstance(value, np.generic | np.ndarray):
-        return f"holds an object of type {type(value).__name__}"
-    return f"holds {type(item).__name__} {item!r:.40}"
 
 
 def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> None:
     if len(shape) != len(info.shape):
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
         remedy = ", add the batch axis" if is_batched and len(shape) + 1 == len(info.shape) else ""
-        raise _Unfit(f"has shape {list(shape)}: {axes} instead of {len(info.shape)}{remedy}")
+        raise Unfit(f"has shape {list(shape)}: {axes} instead of {len(info.shape)}{remedy}")
     for axis, (size, wanted) in enumerate(zip(shape, info.shape, strict=True)):
         if wanted >= 0 and size != wanted:
-            raise _Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")
+            raise Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")
 
 
 def _check_batch(signature: Signature, tensors: Sequence[Tensor], in_sequence: bool) -> None:

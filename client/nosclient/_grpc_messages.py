@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import (
-    TRITON_RESERVED_REQUEST_PARAMS,
-    TRITON_RESERVED_REQUEST_PARAMS_PREFIX,
     InferenceServerException,
     deserialize_bytes_tensor,
     serialize_byte_tensor,
@@ -26,6 +24,11 @@ from nosclient._errors import NosClientError
 from nosclient._model_info import numpy_dtype
 from nosclient._shared_pool import Place
 
+_RESERVED = frozenset(
+    {"sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers"}
+    | {"binary_data_output"}
+)
+"""Parameters that mean something to Triton itself, as tritonclient's later releases list them."""
 _LAST = "triton_final_response"
 _TELL_LAST = "triton_enable_empty_final_response"
 _REGION = "shared_memory_region"
@@ -52,9 +55,7 @@ def request_message(call: Call, url: str) -> Any:
         if (place := call.places.get(name)) is not None:
             _set_place(added, place)
     for name, value in call.parameters.items():
-        if name in TRITON_RESERVED_REQUEST_PARAMS or name.startswith(
-            TRITON_RESERVED_REQUEST_PARAMS_PREFIX
-        ):
+        if name in _RESERVED or name.startswith("triton_"):
             reason = f'Parameter "{name}" is a reserved parameter and cannot be specified.'
             raise translate(InferenceServerException(reason), call, url)
         _set(message.parameters[name], name, value, call, url)

@@ -35,6 +35,7 @@ class HttpConnections:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._idle: deque[HTTPConnection] = deque()
+        self._is_closed = False
 
     def request(
         self,
@@ -65,10 +66,13 @@ class HttpConnections:
             connection.close()
         else:
             self._idle.append(connection)
+            if self._is_closed:  # meanwhile
+                self.close()
         return Reply(response.status, response.headers, content)
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection; those in use are closed when they are given back."""
+        self._is_closed = True
         while True:
             try:
                 self._idle.popleft().close()

@@ -6,14 +6,15 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy.typing as npt
 
 from nosclient._address import Address
-from nosclient._call import Call, Deadline, Operation, Pause
+from nosclient._call import Call, Deadline, Operation
+from nosclient._codec import without_batch_axis
 from nosclient._errors import (
-    DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
     ModelNotFound,
@@ -32,13 +33,11 @@ from nosclient._model_info import (
     parse_statistics,
 )
 from nosclient._observer import Observed, Observer
+from nosclient._service import NOT_YET, PROBE_SECONDS, wait
 from nosclient._shared_memory import Mode, SharedMemory
 from nosclient._tracing import NO_HEADERS
 from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
 
-_POLL_SECONDS = 0.1
-_PROBE_SECONDS = 2.0
-"""Longest time for a question about a failure: it must not outlast the patience of the caller."""
 _DECOUPLED = "decoupled transaction policy"
 """In Triton's refusal to run a model that streams as one request with one answer."""
 _NO_SEQUENCE = "must specify a non-zero or non-empty correlation ID"
@@ -52,9 +51,14 @@ class Operations:
     """
 
     def __init__(
-        self, deadline: float | None, address: Address, shared_memory: Mode = "off"
+        self,
+        deadline: float | None,
+        address: Address,
+        shared_memory: Mode = "off",
+        strict: bool = True,
     ) -> None:
         self._deadline = deadline
+        self._strict = strict
         self.observer = Observer(address)
         self.shared_memory = SharedMemory(shared_memory)
         self._signatures: dict[tuple[str, str], Signature] = {}
@@ -83,8 +87,13 @@ class Operations:
         deadline: float | None,
         priority: int,
         parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool = False,
     ) -> Operation[dict[str, npt.NDArray[Any]]]:
-        """One inference; the model's signature is fetched once and then remembered."""
+        """One inference; the model's signature is fetched once and then remembered.
+
+        Where ``either`` is asked for, the inputs may be one item's, without the batch axis.
+        """
         with self.observer.begin("infer", name, version) as observed:
             signature, call = yield from self.prepared(
                 "infer",
@@ -96,6 +105,7 @@ class Operations:
                 priority,
                 parameters,
                 headers=observed.headers,
+                either=either,
             )
             return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
 
@@ -121,7 +131,7 @@ class Operations:
             self._signatures.pop((name, version), None)
             raise to_be_streamed(name) from error
         observed.receives(call, result)
-        return result
+        return without_batch_axis(result) if call.is_item else result
 
     def prepared(
         self,
@@ -136,21 +146,26 @@ class Operations:
         *,
         in_sequence: bool = False,
         headers: Mapping[str, str] = NO_HEADERS,
+        either: bool = False,
     ) -> Operation[tuple[Signature, Call]]:
-        """The inputs checked against the model's signature, and the call that sends them."""
+        """The inputs checked against the model's signature, and the call that sends them.
+
+        Where ``either`` is asked for, they may be one item's, without the batch axis.
+        """
         version = _checked_version(name, version)
         limit = self.limit(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
         signature = known or (yield from self._fetch(name, version, limit))
+        ways = {"strict": self._strict, "either": either}
         try:
-            tensors = checked(method, in_sequence, signature, inputs, asked)
+            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
         except InvalidInput:
             if known is None:
                 raise
             # The model may have been replaced by one with another signature since.
             signature = yield from self._fetch(name, version, limit)
-            tensors = checked(method, in_sequence, signature, inputs, asked)
+            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
         call = Call(
             method,
             limit.remaining(),
@@ -162,7 +177,7 @@ class Operations:
             parameters or {},
             headers=headers,
         )
-        return signature, call
+        return signature, replace(call, is_item=True) if is_item else call
 
     def refused(self, error: NosClientError, name: str, version: str) -> Operation[NosClientError]:
         """What to raise for a stream that ended with ``error``; the signature is forgotten."""
@@ -175,7 +190,7 @@ class Operations:
         """Whether the server, and the model if one is named, would take a request now."""
         try:
             return (yield from self._probe(model, self.limit(deadline).remaining()))
-        except (ServerUnavailable, DeadlineExceeded, ModelNotFound, ModelNotReady):
+        except NOT_YET:
             return False
 
     def wait_until_ready(self, timeout: float, model: str | None) -> Operation[None]:
@@ -184,23 +199,20 @@ class Operations:
         Raises:
             DeadlineExceeded: still not ready after ``timeout`` seconds; says why.
         """
-        limit = Deadline(timeout)
-        while True:
-            remaining = limit.remaining()
-            reason = "it is not ready"
-            try:
-                patience = _PROBE_SECONDS if remaining is None else min(_PROBE_SECONDS, remaining)
-                if (yield from self._probe(model, patience)):
-                    return
-            except (ServerUnavailable, DeadlineExceeded, ModelNotFound, ModelNotReady) as error:
-                reason = error.message
-            else:
-                if model and remaining is not None and remaining <= _POLL_SECONDS:
-                    reason = yield from self._why_not_ready(model)
-            if remaining is not None and remaining <= _POLL_SECONDS:
-                what = f"model {model!r}" if model else "the server"
-                raise DeadlineExceeded(f"waited {timeout:g} s for {what}: {reason}")
-            yield Pause(_POLL_SECONDS)
+        what = f"model {model!r}" if model else "the server"
+        yield from wait(
+            timeout,
+            what,
+            lambda patience: self._probe(model, patience),
+            (lambda: self._why_not_ready(model)) if model else None,
+        )
+
+    def signature(
+        self, name: str, version: str | int, deadline: float | None
+    ) -> Operation[Signature]:
+        """The model's signature, asked for anew and remembered."""
+        version = _checked_version(name, version)
+        return (yield from self._fetch(name, version, self.limit(deadline)))
 
     def load_model(self, name: str, deadline: float | None) -> Operation[None]:
         """Load or reload a model; returns when it is ready."""
@@ -273,7 +285,7 @@ class Operations:
         ``otherwise`` is for a model that the index calls ready after all.
         """
         try:
-            index = yield from self._index(Deadline(_PROBE_SECONDS))
+            index = yield from self._index(Deadline(PROBE_SECONDS))
         except NosClientError:
             return error
         rows = [row for row in index if row.name == name]
@@ -292,7 +304,7 @@ class Operations:
     def _who_refused(self, error: NosClientError, name: str) -> Operation[NosClientError]:
         """UNAVAILABLE is gRPC's word for a lost connection, Triton's for a full queue."""
         try:
-            live = yield Call("is_server_live", _PROBE_SECONDS)
+            live = yield Call("is_server_live", PROBE_SECONDS)
         except NosClientError:
             return error
         cause = error.message
@@ -300,7 +312,7 @@ class Operations:
 
     def _why_not_ready(self, model: str) -> Operation[str]:
         try:
-            index = yield from self._index(Deadline(_PROBE_SECONDS))
+            index = yield from self._index(Deadline(PROBE_SECONDS))
         except NosClientError as error:
             return error.message
         rows = [row for row in index if row.name == model]

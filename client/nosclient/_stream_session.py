@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nosclient._call import Call, Chunk, Operation, Tensor, Turn
+from nosclient._codec import without_batch_axis
 from nosclient._error_map import inference_failed
 from nosclient._errors import (
     InvalidInput,
@@ -64,10 +65,13 @@ class StreamSession:
         deadline: float | None,
         priority: int,
         parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool = False,
     ) -> None:
         self._operations = operations
         self._name = name
         self._version = version
+        self._either = either
         self._observed: Observed | None = None  # from open() on
         self._request = (inputs, outputs, version, deadline, priority, parameters)
         self._id = secrets.token_hex(16)
@@ -98,7 +102,11 @@ class StreamSession:
 
     def _open(self, observed: Observed) -> Operation[None]:
         signature, call = yield from self._operations.prepared(
-            "stream_infer", self._name, *self._request, headers=observed.headers
+            "stream_infer",
+            self._name,
+            *self._request,
+            headers=observed.headers,
+            either=self._either,
         )
         observed.sent = tensor_bytes([tensor.array for tensor in call.tensors])
         own = {name for name in call.parameters if name in (ID, WINDOW, LEG, STOP)}
@@ -164,6 +172,9 @@ class StreamSession:
                 yield Turn(self._stream, "finish")
                 if not chunk.outputs:
                     return None
+            assert self._call is not None, "open() comes first"
+            if self._call.is_item:
+                return chunk._replace(outputs=without_batch_axis(chunk.outputs))
             return chunk
         return None
 

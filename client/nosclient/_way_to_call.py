@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nosclient._call import Tensor
-from nosclient._codec import check_outputs, encode
+from nosclient._codec import check_outputs, encode, encode_either
 from nosclient._errors import InvalidInput
 from nosclient._model_info import Signature
 
@@ -33,8 +33,23 @@ def checked(
     signature: Signature,
     inputs: Mapping[str, Any],
     outputs: Sequence[str] | None,
-) -> list[Tensor]:
+    *,
+    strict: bool,
+    either: bool,
+) -> tuple[list[Tensor], bool]:
     """Tensors that fit the signature.
+
+    Args:
+        method: ``infer`` or ``stream_infer``.
+        in_sequence: for a request of a sequence.
+        signature: the model's.
+        inputs: the caller's.
+        outputs: names of those asked for; None for all.
+        strict: refuse casts that lose something.
+        either: take one item without the batch axis as well as a batch.
+
+    Returns:
+        The tensors, and whether the batch axis was added to one item's.
 
     Raises:
         InvalidInput: they do not, or the model is called another way.
@@ -50,4 +65,6 @@ def checked(
         )
     if outputs is not None:
         check_outputs(signature, outputs)
-    return encode(signature, inputs, in_sequence=in_sequence)
+    if either:
+        return encode_either(signature, inputs, strict=strict)
+    return encode(signature, inputs, in_sequence=in_sequence, strict=strict), False

@@ -12,12 +12,15 @@ import numpy.typing as npt
 from nosclient._address import Address, parse_address
 from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._shared_memory import Mode, Transport
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
+from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 
@@ -31,9 +34,10 @@ class AsyncClient:
         *,
         deadline: float | None = None,
         shared_memory: Mode = "off",
+        strict: bool = True,
     ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline, self._address, shared_memory)
+        self._operations = Operations(deadline, self._address, shared_memory, strict)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transport: _AsyncTransport | None = None
         self._closed = False
@@ -63,6 +67,21 @@ class AsyncClient:
         return await self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    async def model(
+        self,
+        name: str,
+        *,
+        version: str | int = "",
+        deadline: float | None = None,
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> AsyncModel:
+        """As ``Client.model``; awaited, so that the object knows its signature from the start."""
+        options = CallOptions(version, deadline, outputs, priority, parameters)
+        facts = await self._drive(describe(self._operations, name, options))
+        return AsyncModel(self._drive, self._operations, self._address, facts)
 
     def stream(
         self,
@@ -95,6 +114,18 @@ class AsyncClient:
     async def wait_until_ready(self, timeout: float = 30.0, model: str | None = None) -> None:
         """As ``Client.wait_until_ready``."""
         await self._drive(self._operations.wait_until_ready(timeout, model))
+
+    async def is_healthy(self, *, deadline: float | None = None) -> bool:
+        """As ``Client.is_healthy``."""
+        return await self._drive(is_healthy(self._operations.limit(deadline)))
+
+    async def wait_for_server(self, timeout: float = 60.0) -> None:
+        """As ``Client.wait_for_server``."""
+        await self._drive(wait_for_server(timeout))
+
+    async def get_service_info(self, *, deadline: float | None = None) -> ServiceInfo:
+        """As ``Client.get_service_info``."""
+        return await self._drive(get_service_info(self._operations.limit(deadline)))
 
     async def load_model(self, name: str, *, deadline: float | None = None) -> None:
         """As ``Client.load_model``."""
@@ -157,13 +188,24 @@ class AsyncClient:
                     continue
                 try:
                     answer = await transport.perform(step)
-                except NosClientError as error:
+                except (NosClientError, RuntimeError, asyncio.CancelledError) as error:
+                    # What close() does to calls in flight: gRPC cancels them, aiohttp complains.
+                    if self._closed and isinstance(step, Call) and not _is_cancelled(error):
+                        raise ClientClosed(f"{self!r} was closed before the answer") from error
+                    if not isinstance(error, NosClientError):
+                        raise
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether it is for the task itself; what Python before 3.11 cannot tell is taken for that."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", lambda: 1)
+    return isinstance(error, asyncio.CancelledError) and cancelling() > 0
 
 
 class _AsyncTransport(Protocol):

@@ -14,12 +14,16 @@ import numpy.typing as npt
 from nosclient._address import Address, parse_address
 from nosclient._call import Call, Operation, Pause, T, Turn
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
 from nosclient._sequence_session import SequenceSession
+from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
 from nosclient._shared_memory import Mode, Transport
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
+from nosclient._worker_pool import WorkerPool
+from nosclient.model import Model
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
@@ -34,6 +38,9 @@ class Client:
         shared_memory: ``auto`` lets large tensors pass through memory that a server on the same
             machine maps, where that can be had; ``system`` raises a ServerError where it cannot;
             ``off`` does not try. See ``transport``.
+        strict: refuse arrays whose cast to the model's dtype can lose something. False allows
+            casts to fewer bits of the same kind and from integers to floats, where no integer is
+            out of range and no float becomes infinite; never between numbers and strings.
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
     DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
@@ -46,11 +53,13 @@ class Client:
         *,
         deadline: float | None = None,
         shared_memory: Mode = "off",
+        strict: bool = True,
     ) -> None:
         self._address = parse_address(url)
-        self._operations = Operations(deadline, self._address, shared_memory)
+        self._operations = Operations(deadline, self._address, shared_memory, strict)
         # Made at once, so that threads need no lock; it connects with the first call.
         self._transport = _transport(self._address)
+        self._pool = WorkerPool()
         self._closed = False
         if shared_memory != "off":
             _SHARING.add(self)
@@ -85,8 +94,9 @@ class Client:
 
         Args:
             name: the model.
-            inputs: name -> numpy array, or numbers, strings and lists of them, which take the
-                model's dtype. The batch axis, where the model has one, comes first.
+            inputs: name -> array (of numpy, torch, cupy, jax ...), image of PIL or, for BYTES,
+                Path of a file; or numbers, strings and lists of them, which take the model's
+                dtype. The batch axis, where the model has one, comes first.
             outputs: names of the outputs wanted; None for all.
             version: of the model, a number; the server's choice where empty.
             deadline: seconds for this call in place of the client's.
@@ -106,6 +116,34 @@ class Client:
         return self._drive(
             self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
         )
+
+    def model(
+        self,
+        name: str,
+        *,
+        version: str | int = "",
+        deadline: float | None = None,
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        parameters: Mapping[str, str | int | float | bool] | None = None,
+    ) -> Model:
+        """The model as a callable object; its signature is asked for now.
+
+        Args:
+            name: the model; those served as ``<name>.<method>`` are attributes of the object.
+            version: as for ``run``, as are all options: every call is made with them.
+            deadline: seconds for each call, and for this one.
+            outputs: as for ``run``; a call gives the array itself where only one is asked for.
+            priority: as for ``run``.
+            parameters: as for ``run``.
+
+        Raises:
+            ModelNotFound: no such model or version.
+            ModelNotReady: it is there but not loaded.
+        """
+        options = CallOptions(version, deadline, outputs, priority, parameters)
+        facts = self._drive(describe(self._operations, name, options))
+        return Model(self._drive, self._pool, self._operations, self._address, facts)
 
     def stream(
         self,
@@ -173,6 +211,22 @@ class Client:
         """
         self._drive(self._operations.wait_until_ready(timeout, model))
 
+    def is_healthy(self, *, deadline: float | None = None) -> bool:
+        """Whether the server answers, whatever the state of its models; False if nobody does."""
+        return self._drive(is_healthy(self._operations.limit(deadline)))
+
+    def wait_for_server(self, timeout: float = 60.0) -> None:
+        """Wait until the server answers (``is_healthy``), though no model may be ready yet.
+
+        Raises:
+            DeadlineExceeded: no answer after ``timeout`` seconds; says why.
+        """
+        self._drive(wait_for_server(timeout))
+
+    def get_service_info(self, *, deadline: float | None = None) -> ServiceInfo:
+        """Name, version and protocol extensions of the server."""
+        return self._drive(get_service_info(self._operations.limit(deadline)))
+
     def load_model(self, name: str, *, deadline: float | None = None) -> None:
         """Load or reload a model and wait until it is ready.
 
@@ -217,6 +271,7 @@ class Client:
         if not self._closed:
             self._drive(self._operations.shared_memory.close())
             self._closed = True
+            self._pool.close()
             self._transport.close()
 
     def __enter__(self) -> Client:
@@ -245,7 +300,11 @@ class Client:
                     continue
                 try:
                     answer = self._transport.perform(step)
-                except NosClientError as error:
+                except (NosClientError, ValueError) as error:  # ValueError: gRPC's, once closed
+                    if self._closed and isinstance(step, Call):
+                        raise ClientClosed(f"{self!r} was closed before the answer") from error
+                    if not isinstance(error, NosClientError):
+                        raise
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)

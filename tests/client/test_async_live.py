@@ -39,6 +39,9 @@ def test_every_method(url):
             await client.wait_until_ready(model="scalar")
             assert await client.is_ready()
             assert not await client.is_ready("minilm")
+            assert await client.is_healthy()
+            await client.wait_for_server()
+            assert (await client.get_service_info()).name == "triton"
             assert "echo" in {row.name for row in await client.list_models()}
             assert (await client.get_model_info("echo")).max_batch_size == 8
             got = await client.run("scalar", {"x": 3, "text": "word", "matrix": [[1, 2]]})

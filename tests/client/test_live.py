@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +241,35 @@ def test_readiness(client, dead_url):
     with Client(dead_url) as lonely:
         assert not lonely.is_ready()
         assert not lonely.is_ready("echo")
+
+
+def test_the_service(client, dead_url):
+    assert client.is_healthy()
+    client.wait_for_server(timeout=30)
+    info = client.get_service_info()
+    assert (info.name, info.version.count(".")) == ("triton", 2)
+    assert {"model_repository", "statistics"} <= set(info.extensions)
+    with Client(dead_url) as lonely:
+        assert not lonely.is_healthy()
+        with pytest.raises(DeadlineExceeded, match=r"waited 0\.3 s for the server: no connection"):
+            lonely.wait_for_server(timeout=0.3)
+        with pytest.raises(ServerUnavailable, match="is the server running"):
+            lonely.get_service_info()
+
+
+def test_a_server_may_be_healthy_and_not_ready(tmp_path):
+    from nosbuild import serve
+
+    shutil.copytree(Path(__file__).parent / "models" / "broken", tmp_path / "models" / "broken")
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with serve(tmp_path / "models", models=[], announce=False, **ports) as service:
+        for url in (service.grpc_url, service.http_url):
+            with Client(url, deadline=30) as client:
+                with pytest.raises(ModelLoadFailed):
+                    client.load_model("broken")
+                client.wait_for_server(timeout=30)
+                assert client.is_healthy()
+                assert not client.is_ready()
 
 
 def test_nobody_there(dead_url):
