@@ -7,8 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
+import speaker
 
 from nosclient import Client
+from python_folders import write_class
 
 LOADED = ["echo", "failing", "late", "queue", "scalar", "slow", "totals", "totals_ensemble"]
 
@@ -23,6 +25,21 @@ def service(tmp_path_factory):
     options = ["--strict-readiness=false"]
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
     with serve(repository, models=LOADED, triton_options=options, **ports) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def speaking_service(tmp_path_factory):
+    """A server with a class of several methods that nosbuild built, beside some small models."""
+    from nosbuild import serve
+    from nosbuild.steps import build
+
+    repository = tmp_path_factory.mktemp("speaking")
+    for name in speaker.SMALL:
+        shutil.copytree(Path(__file__).parent / "models" / name, repository / name)
+    build(write_class(repository / "speaker", speaker.CODE, speaker.YAML, speaker.SAMPLES))
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with serve(repository, announce=False, **ports) as running:
         yield running
 
 
