@@ -269,9 +269,9 @@ class Client:
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         if not self._closed:
+            self._pool.close()  # first: what waits there is cancelled, rather than refused
             self._drive(self._operations.shared_memory.close())
             self._closed = True
-            self._pool.close()
             self._transport.close()
 
     def __enter__(self) -> Client:

@@ -19,6 +19,7 @@ from nosclient import (
     Model,
     ModelNotFound,
 )
+from nosclient._address import parse_address
 from nosclient._model_info import Signature, TensorInfo
 
 pytestmark = pytest.mark.live
@@ -155,7 +156,9 @@ def test_names_that_python_does_not_allow():
         TensorInfo("b", "FP32", (1,)),
     )
     known = Signature("m", (), "", "", inputs, (), 0, False, "")
-    handle = ModelHandle(Operations(None), ModelFacts(known, CallOptions()))
+    handle = ModelHandle(
+        Operations(None, parse_address("localhost")), ModelFacts(known, CallOptions())
+    )
     assert str(handle.__signature__) == "(a: FP32[1] = None, *, b: FP32[1], **inputs) -> {}"
     assert handle._bound((1,), {"input.1": 2, "class": 3}) == {"a": 1, "input.1": 2, "class": 3}
 

@@ -170,7 +170,7 @@ def _answer(server: FakeServer, call: Call, url: str) -> tuple[Any, float]:
         "is_server_live": lambda: True,
         "is_server_ready": lambda: True,
         "is_model_ready": lambda: server._is_ready(call),
-        "get_server_metadata": lambda: {"name": "FakeServer", "version": "2.51.0"},
+        "get_server_metadata": lambda: {"name": "triton", "version": "2.51.0", "extensions": []},
         "get_model_metadata": lambda: server._model(call).metadata,
         "get_model_config": lambda: server._model(call).config,
         "get_model_repository_index": server._index,
