@@ -9,6 +9,7 @@ from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
+    MessageTooLarge,
     ModelLoadFailed,
     ModelNotFound,
     ModelNotReady,
@@ -16,8 +17,11 @@ from nosclient._errors import (
     SequenceEnded,
     ServerError,
     ServerUnavailable,
+    Unauthorized,
+    UntrustedServer,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
+from nosclient._tls import TLS
 from nosclient.async_client import AsyncClient
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -28,6 +32,7 @@ from nosclient.stream import Stream
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "AsyncClient",
     "AsyncModelSequence",
     "AsyncStream",
@@ -37,6 +42,7 @@ __all__ = [
     "Duration",
     "InferenceFailed",
     "InvalidInput",
+    "MessageTooLarge",
     "ModelInfo",
     "ModelLoadFailed",
     "ModelNotFound",
@@ -50,4 +56,6 @@ __all__ = [
     "ServerUnavailable",
     "Stream",
     "TensorInfo",
+    "Unauthorized",
+    "UntrustedServer",
 ]

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nosclient._errors import ServerUnavailable
+
 Method = Literal[
     "is_server_live",
     "is_server_ready",
@@ -50,6 +52,13 @@ class SequenceStep(NamedTuple):
     end: bool
 
 
+@dataclass
+class Home:
+    """The server at which a sequence or a stream lives, once it was begun there."""
+
+    endpoint: int | None = None
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to the server."""
@@ -67,6 +76,10 @@ class Call:
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
+    home: Home | None = None
+    """Of what must stay at one server: which one; filled by the first call. None: any will do."""
+    endpoint: int = 0
+    """The number of the server that it is sent to, among those of the client."""
 
 
 class Chunk(NamedTuple):
@@ -93,6 +106,8 @@ class Turn:
     stream: Any
     action: Literal["receive", "send", "finish"]
     call: Call | None = None
+    endpoint: int = 0
+    """Any: the stream knows its server."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +117,21 @@ class Pause:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A stream was lost before its first chunk: answered with whether it may be opened again."""
+
+    home: Home
+    error: ServerUnavailable
+    attempt: int
+    """How often it was opened again before."""
+    limit: Deadline
+
+
 T = TypeVar("T")
-Operation = Generator[Call | Turn | Pause, Any, T]
+Operation = Generator[Call | Turn | Pause | Lost, Any, T]
+Routed = Generator[Call | Turn | Pause, Any, T]
+"""An operation whose calls know their servers: what a client drives."""
 
 
 class Deadline:

@@ -96,6 +96,10 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
             arguments["outputs"] = [protocol.InferRequestedOutput(name) for name in call.outputs]
         arguments["priority"] = call.priority
         arguments["parameters"] = dict(call.parameters) or None
+        if call.timeout and call.sequence is None:
+            # Triton drops a request that waits longer than this in a queue whose policy allows it
+            # (allow_timeout_override); elsewhere it is no more than told to the model.
+            arguments["timeout"] = max(1, int(call.timeout * 1e6))
         if call.sequence is not None:
             arguments["sequence_id"] = call.sequence.id
             arguments["sequence_start"] = call.sequence.start

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Deadline, Operation, Pause
+from nosclient._call import Call, Deadline, Home, Operation, Pause
 from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -261,10 +261,12 @@ class Operations:
             return otherwise(f"model {name!r}: {error.message}")
         return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
 
-    def _who_refused(self, error: NosClientError, name: str) -> Operation[NosClientError]:
-        """UNAVAILABLE is gRPC's word for a lost connection, Triton's for a full queue."""
+    def _who_refused(self, error: ServerUnavailable, name: str) -> Operation[NosClientError]:
+        """UNAVAILABLE is gRPC's word for a lost connection, and a model's for anything."""
+        if not error.was_sent or error.endpoint is None:
+            return error
         try:
-            live = yield Call("is_server_live", _PROBE_SECONDS)
+            live = yield Call("is_server_live", _PROBE_SECONDS, home=Home(error.endpoint))
         except NosClientError:
             return error
         cause = error.message

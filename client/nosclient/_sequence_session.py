@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Operation, SequenceStep
+from nosclient._call import Call, Home, Operation, SequenceStep
 from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -43,6 +43,7 @@ class SequenceSession:
         self._version = version
         self._deadline = deadline
         self._begun = False
+        self._home = Home()
         self._last: Call | None = None
         """The last call that reached the model."""
         self._over = ""
@@ -93,7 +94,10 @@ class SequenceSession:
             parameters,
             in_sequence=True,
         )
-        call = replace(call, sequence=SequenceStep(self.id, start=not self._begun, end=last))
+        if self._last is None:
+            self._home = Home()  # no server has a state of it
+        step = SequenceStep(self.id, start=not self._begun, end=last)
+        call = replace(call, sequence=step, home=self._home)
         try:
             answer = yield from self._sent(call)
         except (DeadlineExceeded, ServerUnavailable) as error:

@@ -10,6 +10,7 @@ from tritonclient.utils import InferenceServerException
 from nosclient._address import Address
 from nosclient._call import Call, Turn
 from nosclient._codec import call_arguments, read_outputs
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._stream_grpc import GrpcStreams
 
@@ -28,17 +29,30 @@ _CHANNEL = [
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _INT32_MAX),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Also the time that a connection may take to come about, with TLS and over a long way.
+    ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
-def _arguments(call: Call) -> dict[str, Any]:
+def _channel_options(credentials: Credentials) -> list[tuple[str, Any]]:
+    tls = credentials.tls
+    if tls is None or tls.server_name is None:
+        return _CHANNEL
+    return [*_CHANNEL, ("grpc.ssl_target_name_override", tls.server_name)]
+
+
+def _channel_credentials(credentials: Credentials) -> Any:
+    return None if credentials.tls is None else credentials.tls.channel_credentials()
+
+
+def _arguments(call: Call, credentials: Credentials) -> dict[str, Any]:
     if call.timeout is not None and call.timeout <= 0:
         raise TimeoutError("the deadline has passed")  # gRPC might still be answered in time
     arguments = call_arguments(call, triton)
     arguments["client_timeout"] = call.timeout
+    arguments["headers"] = credentials.headers()
     if call.method in _JSON:
         arguments["as_json"] = True
     return arguments
@@ -47,10 +61,12 @@ def _arguments(call: Call) -> dict[str, Any]:
 class GrpcTransport:
     """Blocking calls; one channel, which any number of threads may use at once."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         self._url = str(address)
-        self._client = triton.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
-        self._streams = GrpcStreams(address, _CHANNEL)
+        self._credentials = credentials
+        options, tls = _channel_options(credentials), _channel_credentials(credentials)
+        self._client = triton.InferenceServerClient(address.netloc, creds=tls, channel_args=options)
+        self._streams = GrpcStreams(address, options, credentials, tls)
 
     def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
@@ -59,7 +75,7 @@ class GrpcTransport:
         if call.method == "stream_infer":
             return self._streams.open(call)
         try:
-            answer = getattr(self._client, call.method)(**_arguments(call))
+            answer = getattr(self._client, call.method)(**_arguments(call, self._credentials))
         except (InferenceServerException, TimeoutError) as error:
             raise translate(error, call, self._url) from error
         return read_outputs(answer) if call.method == "infer" else answer
@@ -73,14 +89,16 @@ class GrpcTransport:
 class AsyncGrpcTransport:
     """Calls on the running event loop; one channel."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         from tritonclient.grpc import aio
 
         from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
         self._url = str(address)
-        self._client = aio.InferenceServerClient(address.netloc, channel_args=_CHANNEL)
-        self._streams = AsyncGrpcStreams(address, _CHANNEL)
+        self._credentials = credentials
+        options, tls = _channel_options(credentials), _channel_credentials(credentials)
+        self._client = aio.InferenceServerClient(address.netloc, creds=tls, channel_args=options)
+        self._streams = AsyncGrpcStreams(address, options, credentials, tls)
 
     async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
@@ -89,7 +107,7 @@ class AsyncGrpcTransport:
         if call.method == "stream_infer":
             return await self._streams.open(call)
         try:
-            answer = await getattr(self._client, call.method)(**_arguments(call))
+            answer = await getattr(self._client, call.method)(**_arguments(call, self._credentials))
         except (InferenceServerException, TimeoutError) as error:
             raise translate(error, call, self._url) from error
         return read_outputs(answer) if call.method == "infer" else answer

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from nosclient._address import Address, parse_address
+from nosclient._address import Address
 from nosclient._call import Call, Operation, Pause, T, Turn
+from nosclient._credentials import Credentials, Token
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._retry import RETRIES
+from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
+from nosclient._settings import Settings
 from nosclient._stream_session import StreamSession
+from nosclient._tls import TLS
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
 
@@ -23,11 +28,30 @@ from nosclient.async_stream import AsyncStream
 class AsyncClient:
     """Calls a Triton server from one event loop; arguments, results and errors as in Client."""
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
-        self._address = parse_address(url)
+    def __init__(
+        self,
+        url: str | Sequence[str] = "localhost:8001",
+        *,
+        deadline: float | None = None,
+        retries: int = RETRIES,
+        tls: TLS | None = None,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+        restricted_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = Settings.of(
+            url,
+            deadline=deadline,
+            retries=retries,
+            tls=tls,
+            token=token,
+            headers=headers,
+            restricted_keys=restricted_keys,
+        )
         self._operations = Operations(deadline)
+        self._routing = Routing(self._settings.addresses, retries)
         # Made with the first call: both libraries bind to the event loop that runs then.
-        self._transport: _AsyncTransport | None = None
+        self._transports: list[_AsyncTransport] = []
         self._closed = False
 
     async def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
@@ -71,7 +95,7 @@ class AsyncClient:
         session = StreamSession(
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
-        return AsyncStream(self._drive, session, self._address)
+        return AsyncStream(self._drive, session, self._settings.addresses[0])
 
     def sequence(
         self, name: str, *, version: str | int = "", deadline: float | None = None
@@ -105,8 +129,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
         self._closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
+        transports, self._transports = self._transports, []
+        for transport in transports:
             await transport.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -121,30 +145,36 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({str(self._address)!r})"
+        return f"AsyncClient({self._settings})"
 
     async def _drive(self, operation: Operation[T]) -> T:
         if self._closed:
             raise ClientClosed(f"{self!r} is closed; make a new one")
-        if self._transport is None:
-            self._transport = _transport(self._address)
-        transport = self._transport
+        if not self._transports:
+            self._transports = [
+                _transport(address, self._settings.credentials)
+                for address in self._settings.addresses
+            ]
+        transports = self._transports
+        routed = self._routing.routed(operation)
         try:
-            step = next(operation)
+            step = next(routed)
             while True:
                 if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
-                    step = operation.send(None)
+                    step = routed.send(None)
                     continue
                 try:
-                    answer = await transport.perform(step)
+                    answer = await transports[step.endpoint].perform(step)
                 except NosClientError as error:
-                    step = operation.throw(error)
+                    step = routed.throw(error)
                 else:
-                    step = operation.send(answer)
+                    step = routed.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            routed.close()
 
 
 class _AsyncTransport(Protocol):
@@ -153,12 +183,12 @@ class _AsyncTransport(Protocol):
     async def close(self) -> None: ...
 
 
-def _transport(address: Address) -> _AsyncTransport:
+def _transport(address: Address, credentials: Credentials) -> _AsyncTransport:
     # Imported here: each protocol's libraries take longer to import than all of nosclient.
-    if address.scheme == "grpc":
+    if address.is_grpc:
         from nosclient._transport_grpc import AsyncGrpcTransport
 
-        return AsyncGrpcTransport(address)
+        return AsyncGrpcTransport(address, credentials)
     from nosclient._transport_http import AsyncHttpTransport
 
-    return AsyncHttpTransport(address)
+    return AsyncHttpTransport(address, credentials)

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from nosclient._address import Address, parse_address
+from nosclient._address import Address
 from nosclient._call import Call, Operation, Pause, T, Turn
+from nosclient._credentials import Credentials, Token
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._retry import RETRIES
+from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
+from nosclient._settings import Settings
 from nosclient._stream_session import StreamSession
+from nosclient._tls import TLS
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
 
@@ -24,20 +29,50 @@ class Client:
     """Calls a Triton server; safe to share between threads.
 
     Args:
-        url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP.
+        url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP;
+            ``grpcs://`` and ``https://`` with TLS. Several, in a list, share the requests.
         deadline: seconds that each method may take, unless it is given its own; None waits as
             long as the server does.
+        retries: how often a request is sent again where the server was not reached or was lost,
+            and nothing is done twice by it; 0 for never.
+        tls: certificates, where those that grpcs:// and https:// trust do not do.
+        token: goes with each request as ``authorization: Bearer ...``; or a function that gives
+            it, called for each request, from any thread: it must be quick.
+        headers: that go with each request.
+        restricted_keys: name -> value of the keys of Triton's restricted APIs.
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
-    DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
+    DeadlineExceeded where the answer is late, Unauthorized where the server does not let this
+    client in, UntrustedServer where its certificate is not trusted, others as the method says. Nothing is sent before
     the first method is called.
     """
 
-    def __init__(self, url: str = "localhost:8001", *, deadline: float | None = None) -> None:
-        self._address = parse_address(url)
+    def __init__(
+        self,
+        url: str | Sequence[str] = "localhost:8001",
+        *,
+        deadline: float | None = None,
+        retries: int = RETRIES,
+        tls: TLS | None = None,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+        restricted_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = Settings.of(
+            url,
+            deadline=deadline,
+            retries=retries,
+            tls=tls,
+            token=token,
+            headers=headers,
+            restricted_keys=restricted_keys,
+        )
         self._operations = Operations(deadline)
+        self._routing = Routing(self._settings.addresses, retries)
         # Made at once, so that threads need no lock; it connects with the first call.
-        self._transport = _transport(self._address)
+        self._transports = [
+            _transport(address, self._settings.credentials) for address in self._settings.addresses
+        ]
         self._closed = False
 
     def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
@@ -128,7 +163,7 @@ class Client:
         session = StreamSession(
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
-        return Stream(self._drive, session, self._address)
+        return Stream(self._drive, session, self._settings.addresses[0])
 
     def sequence(
         self, name: str, *, version: str | int = "", deadline: float | None = None
@@ -147,7 +182,10 @@ class Client:
         return ModelSequence(self._drive, session)
 
     def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
-        """Whether the server (and the model) would take a request now; False if nobody answers."""
+        """Whether the server (and the model) would take a request now; False if nobody answers.
+
+        Of several servers, all those that answer must.
+        """
         return self._drive(self._operations.is_ready(model, deadline))
 
     def wait_until_ready(self, timeout: float = 30.0, model: str | None = None) -> None:
@@ -159,7 +197,7 @@ class Client:
         self._drive(self._operations.wait_until_ready(timeout, model))
 
     def load_model(self, name: str, *, deadline: float | None = None) -> None:
-        """Load or reload a model and wait until it is ready.
+        """Load or reload a model, at each server in turn, and wait until it is ready.
 
         Raises:
             ModelLoadFailed: with the server's reason.
@@ -167,7 +205,7 @@ class Client:
         self._drive(self._operations.load_model(name, deadline))
 
     def unload_model(self, name: str, *, deadline: float | None = None) -> None:
-        """Tell the server to unload a model; it finishes the work in flight first.
+        """Tell every server to unload a model; it finishes the work in flight first.
 
         Raises:
             ModelNotFound: no such model.
@@ -179,6 +217,8 @@ class Client:
     ) -> ModelStatistics:
         """Counters of a model since it was loaded, summed over its versions unless one is named.
 
+        They are summed over the servers that answer, too.
+
         Raises:
             ModelNotFound: no such model or version.
             ModelNotReady: it is there but not loaded.
@@ -189,7 +229,8 @@ class Client:
         """Close the connections; the client cannot be used afterwards."""
         if not self._closed:
             self._closed = True
-            self._transport.close()
+            for transport in self._transports:
+                transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -203,27 +244,30 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({str(self._address)!r})"
+        return f"Client({self._settings})"
 
     def _drive(self, operation: Operation[T]) -> T:
         if self._closed:
             raise ClientClosed(f"{self!r} is closed; make a new one")
+        routed = self._routing.routed(operation)
         try:
-            step = next(operation)
+            step = next(routed)
             while True:
                 if isinstance(step, Pause):
                     time.sleep(step.seconds)
-                    step = operation.send(None)
+                    step = routed.send(None)
                     continue
                 try:
-                    answer = self._transport.perform(step)
+                    answer = self._transports[step.endpoint].perform(step)
                 except NosClientError as error:
-                    step = operation.throw(error)
+                    step = routed.throw(error)
                 else:
-                    step = operation.send(answer)
+                    step = routed.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            routed.close()
 
 
 class _Transport(Protocol):
@@ -232,12 +276,12 @@ class _Transport(Protocol):
     def close(self) -> None: ...
 
 
-def _transport(address: Address) -> _Transport:
+def _transport(address: Address, credentials: Credentials) -> _Transport:
     # Imported here: each protocol's libraries take longer to import than all of nosclient.
-    if address.scheme == "grpc":
+    if address.is_grpc:
         from nosclient._transport_grpc import GrpcTransport
 
-        return GrpcTransport(address)
+        return GrpcTransport(address, credentials)
     from nosclient._transport_http import HttpTransport
 
-    return HttpTransport(address)
+    return HttpTransport(address, credentials)

@@ -78,7 +78,7 @@ def check_protocol(address: Address) -> None:
     Raises:
         InvalidInput: HTTP.
     """
-    if address.scheme != "grpc":
+    if not address.is_grpc:
         raise InvalidInput(
             f"{address} cannot stream: HTTP carries one answer a request; make the client with the "
             f"server's gRPC address, Client('grpc://{address.host}:8001')"
