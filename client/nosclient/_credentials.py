@@ -75,13 +75,14 @@ def _source(token: Token | None) -> Callable[[], str] | None:
 def _checked(name: str, value: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} is no header's name; write letters, digits and '-'")
-    is_text = isinstance(value, str) and value.isascii() and value.isprintable() and value.strip()
-    if not is_text:
+    # A value read from a file often ends in a line break, which is no part of it.
+    text = value.strip() if isinstance(value, str) else ""
+    if not (text and text.isascii() and text.isprintable()):
         what = "token" if name == "authorization" else f"header {name!r}"
         raise InvalidInput(
             f"the {what} is empty, or no printable ASCII text; its value is kept back"
         )
-    return value.strip()
+    return text
 
 
 def _warn(addresses: Sequence[Address]) -> None:

@@ -20,7 +20,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
 )
-from nosclient._tls_failures import tls_failure
+from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
 GRPC: dict[str, type[NosClientError]] = {
@@ -111,6 +111,7 @@ _QUEUE_FULL = "maximum queue size"
 _QUEUED_TOO_LONG = "timeout expired"
 _RESTRICTED = re.compile(r"is restricted, expecting header '(?:triton-grpc-protocol-)?([^']*)'")
 _STOPPING = re.compile(r"server (is stopping|is exiting|not ready)", re.IGNORECASE)
+_BROKEN_OFF = re.compile(r"reset by peer|EOF occurred|disconnected|\[None\]", re.IGNORECASE)
 _TOO_LARGE = re.compile(
     r"(?P<way>received|sent|attempted to send|trying to send).*larger than", re.I
 )
@@ -140,8 +141,12 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
         said = f" but says {start[:60]!r}" if start.isprintable() else ""
         return ServerUnavailable(_other_protocol(url, f"HTTP{said}", "a gRPC port", "grpc"))
     reason = str(error) or type(error).__name__
-    refused = _of_tls(reason, url)
-    return refused or ServerUnavailable(_unreachable(url, reason), was_sent=_may_be_sent(error))
+    if refused := _of_tls(reason, url):
+        return refused
+    was_sent = _may_be_sent(error)
+    if url.startswith("https://") and _BROKEN_OFF.search(reason):
+        return ServerUnavailable(broken_handshake(reason, url), was_sent=was_sent)
+    return ServerUnavailable(_unreachable(url, reason), was_sent=was_sent)
 
 
 def is_timeout(error: BaseException) -> bool:
@@ -205,11 +210,7 @@ def _lost(message: str, url: str) -> NosClientError:
     never_sent = _NEVER_SENT.search(message) is not None
     if all(sign in message for sign in _CONNECTED_IN_VAIN):
         if url.startswith("grpcs://"):
-            text = (
-                f"{url} closes the connection after the TLS handshake ({message}): it may want a "
-                "certificate of this client, TLS(certificate=..., key=...), or another one; or it "
-                "does not speak gRPC"
-            )
+            text = broken_handshake(message, url)
         else:
             text = _other_protocol(url, "gRPC", "an HTTP port", "http")
             text += f", and if it is one with TLS, grpcs://{url.partition('://')[2]}"

@@ -54,9 +54,21 @@ def tls_failure(message: str, url: str) -> NosClientError | None:
             "the server's authority signed, TLS(certificate=..., key=...)"
         )
     if any(sign in message for sign in _NO_TLS):
-        plain = url.replace("grpcs://", "grpc://").replace("https://", "http://")
         return ServerUnavailable(
-            f"what listens at {url} does not speak TLS; if that is meant, write {plain}",
+            f"what listens at {url} does not speak TLS; if that is meant, write {_plain(url)}",
             was_sent=False,
         )
     return None
+
+
+def broken_handshake(reason: str, url: str) -> str:
+    """For a connection that was closed without a word, as far as it was told, as TLS began."""
+    return (
+        f"{url} closed the connection ({reason}): it stopped; or it wants a certificate of this "
+        "client, or another one, TLS(certificate=..., key=...); or it does not speak TLS, then "
+        f"write {_plain(url)}; or it speaks another protocol behind TLS"
+    )
+
+
+def _plain(url: str) -> str:
+    return url.replace("grpcs://", "grpc://").replace("https://", "http://")

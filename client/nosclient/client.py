@@ -43,8 +43,8 @@ class Client:
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
     DeadlineExceeded where the answer is late, Unauthorized where the server does not let this
-    client in, UntrustedServer where its certificate is not trusted, others as the method says. Nothing is sent before
-    the first method is called.
+    client in, UntrustedServer where its certificate is not trusted, others as the method says.
+    Nothing is sent before the first method is called.
     """
 
     def __init__(
