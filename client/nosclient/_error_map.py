@@ -73,7 +73,7 @@ TRITON = {
     "UNAVAILABLE": ("UNAVAILABLE", "503"),
     "UNSUPPORTED": ("UNIMPLEMENTED", "501"),
     "ALREADY_EXISTS": ("ALREADY_EXISTS", "400"),
-    "CANCELLED": ("CANCELLED", "499"),
+    "CANCELLED": ("CANCELLED", "400"),
 }
 """Triton's own codes -> as gRPC and as HTTP carry them."""
 
@@ -215,8 +215,9 @@ def _lost(message: str, url: str) -> NosClientError:
             text = _other_protocol(url, "gRPC", "an HTTP port", "http")
             text += f", and if it is one with TLS, grpcs://{url.partition('://')[2]}"
         return ServerUnavailable(text, was_sent=False)
-    is_lost = never_sent or _LOST.search(message) is not None
-    return ServerUnavailable(_unreachable(url, message), was_sent=not never_sent, is_lost=is_lost)
+    if never_sent or _LOST.search(message):
+        return ServerUnavailable(_unreachable(url, message), was_sent=not never_sent)
+    return ServerUnavailable(f"{url} is unavailable: {message}", is_lost=False)
 
 
 def _of_tls(message: str, url: str) -> NosClientError | None:
