@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -42,6 +41,8 @@ class Address(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Whether nothing that is sent there leaves this machine."""
+        import ipaddress  # here, for its share of the time that ``import nosclient`` takes
+
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

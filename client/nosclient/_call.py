@@ -6,12 +6,12 @@ so that the blocking and the asynchronous client share every line of them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from nosclient._errors import ServerUnavailable
@@ -138,7 +138,7 @@ class Deadline:
     """The time by which a whole operation must be done, however many calls it takes."""
 
     def __init__(self, seconds: float | None) -> None:
-        if seconds is not None and not np.isfinite(seconds):
+        if seconds is not None and not math.isfinite(seconds):
             seconds = None
         self.seconds = seconds
         self._at = None if seconds is None else time.monotonic() + seconds

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from nosclient._address import Address
-from nosclient._errors import InvalidInput
+from nosclient._errors import InvalidInput, Unauthorized
 from nosclient._tls import TLS
 
 Token = str | Callable[[], str]
@@ -54,10 +54,17 @@ class Credentials:
 
         Raises:
             InvalidInput: the token that the callable gave is none.
+            Unauthorized: the callable raised an error, which is the cause.
         """
         headers = self._fixed()
         if self._token is not None:
-            headers["authorization"] = f"Bearer {_checked('authorization', self._token())}"
+            try:
+                token = self._token()
+            except Exception as error:  # the caller's own code, which may raise anything
+                raise Unauthorized(
+                    f"there is no token to show: its function raised {type(error).__name__}"
+                ) from error
+            headers["authorization"] = f"Bearer {_checked('authorization', token)}"
         return headers
 
     def __repr__(self) -> str:

@@ -200,7 +200,7 @@ def _unavailable(message: str, call: Call, url: str) -> NosClientError | None:
             "and was not run; allow more with deadline=seconds"
         )
     if _STOPPING.search(message):
-        return ServerUnavailable(f"{url} takes no requests: {message}", is_lost=False)
+        return ServerUnavailable(f"{url} takes no requests: {message}", was_sent=False)
     return None
 
 

@@ -63,8 +63,9 @@ class ServerUnavailable(NosClientError):
     """Nobody answers at the url, or the connection was lost.
 
     Attributes:
-        was_sent: False where the request never left, so that nothing can have come of it.
-        is_lost: False where the server, or a proxy before it, said so itself.
+        was_sent: False where the request never left, or the server stops and took none, so that
+            nothing can have come of it.
+        is_lost: False where it is only this request that a server, or a proxy before it, refused.
         endpoint: the number of the server among the client's, once that is known.
     """
 

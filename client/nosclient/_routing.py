@@ -31,6 +31,7 @@ class Routing:
         self._addresses = addresses
         self._retries = retries
         self._endpoints = Endpoints(len(addresses))
+        self._is_alone = len(addresses) == 1
         self._budget = RetryBudget()
 
     def routed(self, operation: Operation[T]) -> Routed[T]:
@@ -57,7 +58,7 @@ class Routing:
             return (yield step)
         if step.method in _QUESTIONS:
             return (yield from self._asked(step))
-        if len(self._endpoints) > 1 and step.home is None:
+        if not self._is_alone and step.home is None:
             if step.method in _COMMANDS:
                 return (yield from self._told_all(step))
             if step.method == _COUNTERS:
@@ -76,6 +77,8 @@ class Routing:
         while True:
             if home is not None and home.endpoint is not None:
                 number = home.endpoint
+            elif self._is_alone:
+                number = 0
             else:
                 number = yield from self._chosen(call, tried, limit)
             if home is not None:
@@ -113,6 +116,8 @@ class Routing:
     def _once(self, call: Call) -> Routed[Any]:
         """The answer of the call's server; what it shows of the server is noted."""
         number = call.endpoint
+        if self._is_alone:
+            return (yield call)
         self._endpoints.sent(number)
         try:
             answer = yield call
@@ -132,7 +137,7 @@ class Routing:
         avoid = set(tried)
         while True:
             number = self._endpoints.pick(call.model, avoid)
-            state = "works" if len(self._endpoints) == 1 else self._endpoints.state(number)
+            state = self._endpoints.state(number)
             if state == "rests" and self._endpoints.has_other(avoid):
                 continue  # it was lost a moment ago
             if state != "is to be probed":
@@ -184,7 +189,7 @@ class Routing:
         if call.home is not None and call.home.endpoint is not None:
             call = replace(call, endpoint=call.home.endpoint)
             return bool((yield call))
-        if len(self._endpoints) == 1:
+        if self._is_alone:
             return bool((yield call))
         limit = Deadline(call.timeout)
         answers: list[bool] = []

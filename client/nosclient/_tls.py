@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +102,8 @@ class TLS:
         certificate, key = _read("certificate", self.certificate), _read("key", self.key)
         assert certificate is not None, "it was checked"
         assert key is not None, "they come together"
+        import tempfile  # here, for its share of the time that ``import nosclient`` takes
+
         # The standard library takes a client's certificate from files only.
         with tempfile.TemporaryDirectory(prefix="nosclient-") as folder:
             paths = (Path(folder) / "certificate", Path(folder) / "key")

@@ -92,7 +92,8 @@ def done_by(server, protocol):
         return client.statistics("echo").inference_count
 
 
-def test_no_request_is_lost_when_a_server_is_killed_and_it_comes_back(pair, protocol):
+@pytest.mark.parametrize("end", [Server.kill, Server.stop])
+def test_no_request_is_lost_when_a_server_ends_and_it_comes_back(pair, protocol, end):
     stop = threading.Event()
     sent, answered, failures = [0] * 16, [0] * 16, []
     client = Client([server.urls[protocol] for server in pair], deadline=60)
@@ -118,7 +119,7 @@ def test_no_request_is_lost_when_a_server_is_killed_and_it_comes_back(pair, prot
         working = [pool.submit(work, number) for number in range(16)]
         try:
             until(lambda: all(done_by(server, protocol) > 50 for server in pair))
-            pair[1].kill()
+            end(pair[1])
             before = sum(answered)
             until(lambda: sum(answered) > before + 300)
             pair[1].start()

@@ -389,7 +389,13 @@ def test_a_token_that_no_longer_comes(service):
     def broken():
         return "two\nlines"
 
-    with Client(service.grpc_url, token=broken) as client:
-        with pytest.raises(InvalidInput, match="token is empty, or no printable"):
-            client.list_models()
-        assert client._settings.credentials.tls is None
+    def gone():
+        raise FileNotFoundError("where the token was")
+
+    for url in (service.grpc_url, service.http_url):
+        for error in outcomes(url, token=broken):
+            assert type(error) is InvalidInput
+            assert "token is empty, or no printable" in str(error)
+        for error in outcomes(url, token=gone):
+            assert type(error) is Unauthorized
+            assert "its function raised FileNotFoundError" in str(error)
