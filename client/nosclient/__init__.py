@@ -9,6 +9,7 @@ from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
+    MessageTooLarge,
     ModelLoadFailed,
     ModelNotFound,
     ModelNotReady,
@@ -16,11 +17,14 @@ from nosclient._errors import (
     SequenceEnded,
     ServerError,
     ServerUnavailable,
+    Unauthorized,
+    UntrustedServer,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient._service import ServiceInfo
-from nosclient._shared_memory import Transport
 from nosclient._stats import ClientStats, LatencyHistogram, ModelCalls, Traffic
+from nosclient._tls import TLS
+from nosclient._transport_kind import Transport
 from nosclient.async_client import AsyncClient
 from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
@@ -33,6 +37,7 @@ from nosclient.stream import Stream
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "AsyncClient",
     "AsyncModel",
     "AsyncModelSequence",
@@ -45,6 +50,7 @@ __all__ = [
     "InferenceFailed",
     "InvalidInput",
     "LatencyHistogram",
+    "MessageTooLarge",
     "Model",
     "ModelCalls",
     "ModelInfo",
@@ -63,4 +69,6 @@ __all__ = [
     "TensorInfo",
     "Traffic",
     "Transport",
+    "Unauthorized",
+    "UntrustedServer",
 ]

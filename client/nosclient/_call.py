@@ -6,14 +6,15 @@ so that the blocking and the asynchronous client share every line of them.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
+from nosclient._errors import ServerUnavailable
 from nosclient._shared_pool import Place
 
 Method = Literal[
@@ -66,6 +67,13 @@ class SequenceStep(NamedTuple):
     end: bool
 
 
+@dataclass
+class Home:
+    """The server at which a sequence or a stream lives, once it was begun there."""
+
+    endpoint: int | None = None
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to the server."""
@@ -90,6 +98,19 @@ class Call:
     """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
     is_item: bool = False
     """True where the batch axis was added to one item's inputs; its answer comes without."""
+    home: Home | None = None
+    """Of what must stay at one server: which one; filled by the first call. None: any will do."""
+    endpoint: int = 0
+    """The number of the server that it is sent to, among those of the client."""
+
+    @property
+    def queue_timeout_us(self) -> int | None:
+        """Triton drops a request that waits longer than this, in microseconds, in a queue whose
+        policy allows it (allow_timeout_override); elsewhere it is no more than told to the model.
+        """
+        if self.method != "infer" or not self.timeout or self.sequence is not None:
+            return None
+        return max(1, int(self.timeout * 1e6))
 
 
 class Chunk(NamedTuple):
@@ -116,6 +137,8 @@ class Turn:
     stream: Any
     action: Literal["receive", "send", "finish"]
     call: Call | None = None
+    endpoint: int = 0
+    """Any: the stream knows its server."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +148,28 @@ class Pause:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A stream was lost before its first chunk: answered with whether it may be opened again."""
+
+    home: Home
+    error: ServerUnavailable
+    attempt: int
+    """How often it was opened again before."""
+    limit: Deadline
+
+
 T = TypeVar("T")
-Operation = Generator[Call | Turn | Pause, Any, T]
+Operation = Generator[Call | Turn | Pause | Lost, Any, T]
+Routed = Generator[Call | Turn | Pause, Any, T]
+"""An operation whose calls know their servers: what a client drives."""
 
 
 class Deadline:
     """The time by which a whole operation must be done, however many calls it takes."""
 
     def __init__(self, seconds: float | None) -> None:
-        if seconds is not None and not np.isfinite(seconds):
+        if seconds is not None and not math.isfinite(seconds):
             seconds = None
         self.seconds = seconds
         self._at = None if seconds is None else time.monotonic() + seconds

@@ -185,12 +185,11 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
         call: what to do.
         protocol: ``tritonclient.grpc`` or ``tritonclient.http``: whose tensor classes to use.
     """
-    arguments: dict[str, Any] = {"headers": dict(call.headers)} if call.headers else {}
     if call.region is not None:
-        return {**arguments, **_region_arguments(call.region)}
+        return _region_arguments(call.region)
     if not call.model:
-        return arguments
-    arguments["model_name"] = call.model
+        return {}
+    arguments: dict[str, Any] = {"model_name": call.model}
     if call.method not in ("load_model", "unload_model"):
         arguments["model_version"] = call.version
     if call.method == "infer":
@@ -199,6 +198,8 @@ def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
             arguments["outputs"] = [_asked_output(protocol, call, name) for name in call.outputs]
         arguments["priority"] = call.priority
         arguments["parameters"] = dict(call.parameters) or None
+        if (timeout := call.queue_timeout_us) is not None:
+            arguments["timeout"] = timeout
         if call.sequence is not None:
             arguments["sequence_id"] = call.sequence.id
             arguments["sequence_start"] = call.sequence.start

@@ -11,17 +11,18 @@ from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
+    MessageTooLarge,
     ModelLoadFailed,
     ModelNotFound,
     ModelNotReady,
     NosClientError,
     ServerError,
     ServerUnavailable,
+    Unauthorized,
 )
+from nosclient._tls_failures import broken_handshake, tls_failure
 
-# Triton's own codes as it sends them: INVALID_ARG -> INVALID_ARGUMENT/400, NOT_FOUND -> 404,
-# UNAVAILABLE -> 503, UNSUPPORTED -> UNIMPLEMENTED/501, INTERNAL -> 500, CANCELLED -> 499;
-# ALREADY_EXISTS and UNKNOWN -> 400 over HTTP. The other rows come from gRPC and from proxies.
+# Those that are not in TRITON, below, come from gRPC itself and from proxies.
 GRPC: dict[str, type[NosClientError]] = {
     "CANCELLED": ServerError,
     "UNKNOWN": ServerError,
@@ -29,8 +30,9 @@ GRPC: dict[str, type[NosClientError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "NOT_FOUND": ModelNotFound,
     "ALREADY_EXISTS": ServerError,
-    "PERMISSION_DENIED": ServerError,
-    "RESOURCE_EXHAUSTED": ServerError,
+    "PERMISSION_DENIED": Unauthorized,
+    # Or a message over a limit: the text tells.
+    "RESOURCE_EXHAUSTED": ModelNotReady,
     "FAILED_PRECONDITION": ServerError,
     "ABORTED": ServerError,
     "OUT_OF_RANGE": ServerError,
@@ -39,23 +41,41 @@ GRPC: dict[str, type[NosClientError]] = {
     # Also what Triton sends when a queue is full: _operations.py asks who spoke.
     "UNAVAILABLE": ServerUnavailable,
     "DATA_LOSS": ServerError,
-    "UNAUTHENTICATED": ServerError,
+    "UNAUTHENTICATED": Unauthorized,
 }
 """gRPC status -> error, for every code but OK."""
 
 HTTP: dict[str, type[NosClientError]] = {
     "400": InvalidInput,
+    "401": Unauthorized,
+    "403": Unauthorized,
     "404": ModelNotFound,
+    "405": ServerError,
+    "407": Unauthorized,
     "408": DeadlineExceeded,
-    "413": InvalidInput,
+    "413": MessageTooLarge,
+    "415": ServerError,
     "429": ModelNotReady,
+    "499": ServerError,
     "500": ServerError,
     "501": ServerError,
     "502": ServerUnavailable,
     "503": ModelNotReady,
     "504": DeadlineExceeded,
 }
-"""HTTP status -> error; any other is a ServerError."""
+"""HTTP status -> error: Triton's and those of proxies; any other is a ServerError."""
+
+TRITON = {
+    "UNKNOWN": ("UNKNOWN", "400"),
+    "INTERNAL": ("INTERNAL", "500"),
+    "NOT_FOUND": ("NOT_FOUND", "404"),
+    "INVALID_ARG": ("INVALID_ARGUMENT", "400"),
+    "UNAVAILABLE": ("UNAVAILABLE", "503"),
+    "UNSUPPORTED": ("UNIMPLEMENTED", "501"),
+    "ALREADY_EXISTS": ("ALREADY_EXISTS", "400"),
+    "CANCELLED": ("CANCELLED", "400"),
+}
+"""Triton's own codes -> as gRPC and as HTTP carry them."""
 
 # Statuses by which a model itself, as opposed to the server or a proxy, reports a failure.
 _MODEL_FAILED = frozenset(
@@ -73,6 +93,32 @@ _NOT_THERE = (
 
 # Somebody takes the connection and closes it at the first word of gRPC.
 _CONNECTED_IN_VAIN = ("failed to connect", "Socket closed")
+# gRPC's own words in an UNAVAILABLE, as opposed to a server's.
+_NEVER_SENT = re.compile(
+    r"failed to connect|connections to all backends failing|resolution failed|resolver",
+    re.IGNORECASE,
+)
+_LOST = re.compile(
+    r"socket closed|connection reset|broken pipe|goaway|connection closed|stream removed|"
+    r"recvmsg|sendmsg|end of (file|tcp stream)|\beof\b|transport (is )?clos|endpoint clos|"
+    r"cancelling all calls|connection (timed out|refused|aborted)|keepalive|ping timeout|"
+    r"rst_stream",
+    re.IGNORECASE,
+)
+
+# Triton's words for what shares a status with something else.
+_QUEUE_FULL = "maximum queue size"
+_QUEUED_TOO_LONG = "timeout expired"
+_RESTRICTED = re.compile(r"is restricted, expecting header '(?:triton-grpc-protocol-)?([^']*)'")
+_STOPPING = re.compile(r"server (is stopping|is exiting|not ready)", re.IGNORECASE)
+_BROKEN_OFF = re.compile(r"reset by peer|EOF occurred|disconnected|\[None\]", re.IGNORECASE)
+_TOO_LARGE = re.compile(
+    r"(?P<way>received|sent|attempted to send|trying to send).*larger than", re.I
+)
+
+
+class NotConnected(OSError):
+    """No connection came about, so that nothing was sent; its cause tells why."""
 
 
 def translate(error: BaseException, call: Call, url: str) -> NosClientError:
@@ -95,7 +141,12 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
         said = f" but says {start[:60]!r}" if start.isprintable() else ""
         return ServerUnavailable(_other_protocol(url, f"HTTP{said}", "a gRPC port", "grpc"))
     reason = str(error) or type(error).__name__
-    return ServerUnavailable(_unreachable(url, reason))
+    if refused := _of_tls(reason, url):
+        return refused
+    was_sent = _may_be_sent(error)
+    if url.startswith("https://") and _BROKEN_OFF.search(reason):
+        return ServerUnavailable(broken_handshake(reason, url), was_sent=was_sent)
+    return ServerUnavailable(_unreachable(url, reason), was_sent=was_sent)
 
 
 def is_timeout(error: BaseException) -> bool:
@@ -116,10 +167,16 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     kind = GRPC.get(status) or HTTP.get(status, ServerError)
     if kind is DeadlineExceeded:
         return _deadline(call, url)
+    if restricted := _RESTRICTED.search(message):
+        return Unauthorized(_no_entry(call, url, restricted[1]))
+    if kind is Unauthorized:
+        return Unauthorized(_not_let_in(call, url, f"{status}: {message}"))
+    if status in ("UNAVAILABLE", "503") and (known := _unavailable(message, call, url)):
+        return known
     if kind is ServerUnavailable:
-        if all(sign in message for sign in _CONNECTED_IN_VAIN):
-            return ServerUnavailable(_other_protocol(url, "gRPC", "an HTTP port", "http"))
-        return ServerUnavailable(_unreachable(url, message))
+        return _lost(message, url)
+    if status == "RESOURCE_EXHAUSTED":
+        return _exhausted(message, call, url)
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):
         why = _NOT_THERE if _NOT_POLLED in message else ""
         return ModelLoadFailed(f"model {call.model!r} could not be loaded: {message}{why}")
@@ -128,6 +185,78 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     if kind is ServerError:
         return ServerError(f"{url} answered {call.method} with {status}: {message}")
     return kind(message)
+
+
+def _unavailable(message: str, call: Call, url: str) -> NosClientError | None:
+    """What Triton itself says with the status that also stands for a lost connection."""
+    if _QUEUE_FULL in message:
+        return ModelNotReady(
+            f"model {call.model!r} took no request, its queue is full: {message}; ask again later, "
+            "or with fewer requests at once"
+        )
+    if _QUEUED_TOO_LONG in message:
+        return DeadlineExceeded(
+            f"the request to {call.model!r} waited in the server's queue until its time was over, "
+            "and was not run; allow more with deadline=seconds"
+        )
+    if _STOPPING.search(message):
+        return ServerUnavailable(f"{url} takes no requests: {message}", was_sent=False)
+    return None
+
+
+def _lost(message: str, url: str) -> NosClientError:
+    if refused := _of_tls(message, url):
+        return refused
+    never_sent = _NEVER_SENT.search(message) is not None
+    if all(sign in message for sign in _CONNECTED_IN_VAIN):
+        if url.startswith("grpcs://"):
+            text = broken_handshake(message, url)
+        else:
+            text = _other_protocol(url, "gRPC", "an HTTP port", "http")
+            text += f", and if it is one with TLS, grpcs://{url.partition('://')[2]}"
+        return ServerUnavailable(text, was_sent=False)
+    if never_sent or _LOST.search(message):
+        return ServerUnavailable(_unreachable(url, message), was_sent=not never_sent)
+    return ServerUnavailable(f"{url} is unavailable: {message}", is_lost=False)
+
+
+def _of_tls(message: str, url: str) -> NosClientError | None:
+    return tls_failure(message, url) if url.startswith(("grpcs://", "https://")) else None
+
+
+def _may_be_sent(error: BaseException) -> bool:
+    """Whether a request can have left before the connection failed with this."""
+    if isinstance(error, (NotConnected, ConnectionRefusedError)):
+        return False
+    # aiohttp's; it is imported only where it is used.
+    return not any(kind.__name__ == "ClientConnectorError" for kind in type(error).__mro__)
+
+
+def _exhausted(message: str, call: Call, url: str) -> NosClientError:
+    if too_large := _TOO_LARGE.search(message):
+        what = "answer" if too_large["way"].lower() == "received" else "request"
+        return MessageTooLarge(
+            f"the {what} of {call.model or call.method!r} is larger than a message may be "
+            f"({url}: {message}); send fewer items at once, or ask for fewer outputs"
+        )
+    return ModelNotReady(
+        f"{url} has no room for {call.method} now: {message}; ask again later, or with fewer "
+        "requests at once"
+    )
+
+
+def _no_entry(call: Call, url: str, key: str) -> str:
+    return (
+        f"{url} lets only who has the key {key!r} do {call.method}: none was given, or a wrong "
+        f"one; make the client with restricted_keys={{{key!r}: ...}}"
+    )
+
+
+def _not_let_in(call: Call, url: str, reason: str) -> str:
+    return (
+        f"{url} does not allow {call.method} ({reason}); give this client what the server asks "
+        "for: token=..., headers={...} or TLS(certificate=..., key=...)"
+    )
 
 
 def inference_failed(model: str, message: str) -> InferenceFailed:

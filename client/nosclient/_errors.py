@@ -9,6 +9,9 @@ NosClientError          the root; never raised itself
 +-- SequenceEnded       the sequence is over: closed, forgotten by the server, or broken off
 +-- DeadlineExceeded    no answer in the time allowed; the request may still have run
 +-- ServerUnavailable   nobody answers at the url, or the connection was lost
++-- Unauthorized        the server does not let this client in: a token, key or certificate
++-- UntrustedServer     the server's certificate is not what it must be; nothing was sent
++-- MessageTooLarge     a request or an answer is larger than is carried in one piece
 +-- ServerError         any other refusal of the server, its status in the message
 +-- ClientClosed        the client was used after close()
 """
@@ -57,7 +60,32 @@ class DeadlineExceeded(NosClientError):
 
 
 class ServerUnavailable(NosClientError):
-    """Nobody answers at the url, or the connection was lost."""
+    """Nobody answers at the url, or the connection was lost.
+
+    Attributes:
+        was_sent: False where the request never left, or the server stops and took none, so that
+            nothing can have come of it.
+        is_lost: False where it is only this request that a server, or a proxy before it, refused.
+        endpoint: the number of the server among the client's, once that is known.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = True, is_lost: bool = True) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
+        self.is_lost = is_lost
+        self.endpoint: int | None = None
+
+
+class Unauthorized(NosClientError):
+    """The server does not let this client in: a token, a key or a certificate lacks or is wrong."""
+
+
+class UntrustedServer(NosClientError):
+    """The server's certificate is not trusted: its authority, its name, its dates."""
+
+
+class MessageTooLarge(NosClientError):
+    """A request or an answer is larger than the server, gRPC or a proxy carries in one piece."""
 
 
 class ServerError(NosClientError):

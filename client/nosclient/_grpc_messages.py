@@ -61,6 +61,8 @@ def request_message(call: Call, url: str) -> Any:
         _set(message.parameters[name], name, value, call, url)
     if call.priority:
         message.parameters["priority"].uint64_param = call.priority
+    if (timeout := call.queue_timeout_us) is not None:
+        message.parameters["timeout"].int64_param = timeout
     if call.sequence is not None:
         message.parameters["sequence_id"].int64_param = call.sequence.id
         message.parameters["sequence_start"].bool_param = call.sequence.start

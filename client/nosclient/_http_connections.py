@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections import deque
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPMessage, HTTPResponse
+from http.client import HTTPConnection, HTTPMessage, HTTPResponse, HTTPSConnection
 from typing import NamedTuple
 
 from nosclient._address import Address
 from nosclient._call import Deadline
+from nosclient._error_map import NotConnected
 
 _PIECE = 1 << 20
+_CONNECT_SECONDS = 5.0
+"""Longest wait for a connection: where a host is gone there is no answer at all, and another server
+may be there."""
 
 
 class Reply(NamedTuple):
@@ -32,8 +37,9 @@ class Reply(NamedTuple):
 class HttpConnections:
     """Open connections to one server; grows with the number of requests in flight."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
         self._address = address
+        self._context = context
         self._idle: deque[HTTPConnection] = deque()
         self._is_closed = False
 
@@ -49,12 +55,15 @@ class HttpConnections:
 
         Raises:
             TimeoutError: it took longer.
-            OSError, http.client.HTTPException: no connection, or it broke.
+            NotConnected: no connection, so that nothing was sent.
+            OSError, http.client.HTTPException: it broke.
         """
         deadline = Deadline(timeout)
         connection = self._borrow()
         try:
             _limit(connection, deadline)
+            if connection.sock is None:
+                _connect(connection, deadline)
             connection.request(method, self._address.path + path, body, dict(headers))
             _limit(connection, deadline)
             response = connection.getresponse()
@@ -85,10 +94,31 @@ class HttpConnections:
                 # The one used last: the others grow old and are dropped by the server.
                 connection = self._idle.pop()
             except IndexError:
-                return HTTPConnection(self._address.host, self._address.port)
+                return self._new()
             if _is_alive(connection.sock):
                 return connection
             connection.close()
+
+    def _new(self) -> HTTPConnection:
+        host, port = self._address.host, self._address.port
+        if self._context is None:
+            return HTTPConnection(host, port)
+        return HTTPSConnection(host, port, context=self._context)
+
+
+def _connect(connection: HTTPConnection, deadline: Deadline) -> None:
+    remaining = deadline.remaining()
+    is_ours = remaining is None or remaining > _CONNECT_SECONDS
+    connection.timeout = _CONNECT_SECONDS if is_ours else remaining
+    try:
+        connection.connect()
+    except TimeoutError as error:
+        if not is_ours and error.errno is None:
+            raise
+        raise NotConnected(f"no connection within {_CONNECT_SECONDS:g} s") from error
+    except OSError as error:
+        raise NotConnected(str(error)) from error
+    _limit(connection, deadline)
 
 
 def _is_alive(sock: socket.socket | None) -> bool:

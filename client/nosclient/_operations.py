@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from nosclient._address import Address
-from nosclient._call import Call, Deadline, Operation
+from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._codec import without_batch_axis
 from nosclient._errors import (
     InferenceFailed,
@@ -34,7 +33,8 @@ from nosclient._model_info import (
 )
 from nosclient._observer import Observed, Observer
 from nosclient._service import NOT_YET, PROBE_SECONDS, wait
-from nosclient._shared_memory import Mode, SharedMemory
+from nosclient._settings import Settings
+from nosclient._shared_memory import SharedMemory
 from nosclient._tracing import NO_HEADERS
 from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
 
@@ -50,17 +50,11 @@ class Operations:
     Safe to share between threads: the cache is only read, set and dropped whole entries at a time.
     """
 
-    def __init__(
-        self,
-        deadline: float | None,
-        address: Address,
-        shared_memory: Mode = "off",
-        strict: bool = True,
-    ) -> None:
-        self._deadline = deadline
-        self._strict = strict
-        self.observer = Observer(address)
-        self.shared_memory = SharedMemory(shared_memory)
+    def __init__(self, settings: Settings) -> None:
+        self._deadline = settings.deadline
+        self._strict = settings.strict
+        self.observer = Observer(settings.addresses[0])
+        self.shared_memory = SharedMemory(settings.shared_memory, len(settings.addresses))
         self._signatures: dict[tuple[str, str], Signature] = {}
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
@@ -301,10 +295,12 @@ class Operations:
             return otherwise(f"model {name!r}: {error.message}")
         return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
 
-    def _who_refused(self, error: NosClientError, name: str) -> Operation[NosClientError]:
-        """UNAVAILABLE is gRPC's word for a lost connection, Triton's for a full queue."""
+    def _who_refused(self, error: ServerUnavailable, name: str) -> Operation[NosClientError]:
+        """UNAVAILABLE is gRPC's word for a lost connection, and a model's for anything."""
+        if not error.was_sent or error.endpoint is None:
+            return error
         try:
-            live = yield Call("is_server_live", PROBE_SECONDS)
+            live = yield Call("is_server_live", PROBE_SECONDS, home=Home(error.endpoint))
         except NosClientError:
             return error
         cause = error.message

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Operation, SequenceStep
+from nosclient._call import Call, Home, Operation, SequenceStep
 from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -44,6 +44,7 @@ class SequenceSession:
         self._version = version
         self._deadline = deadline
         self._begun = False
+        self._home = Home()
         self._last: Call | None = None
         """The last call that reached the model."""
         self._over = ""
@@ -83,6 +84,8 @@ class SequenceSession:
         if self._over:
             raise SequenceEnded(f"{self} is over: {self._over}; begin a new one")
         deadline = self._deadline if deadline is None else deadline
+        if self._last is None:
+            self._home = Home()  # no server has a state of it
         with self._operations.observer.begin("infer", self.name, self._version) as observed:
             _, call = yield from self._operations.prepared(
                 "infer",
@@ -97,7 +100,8 @@ class SequenceSession:
                 headers=observed.headers,
             )
             step = SequenceStep(self.id, start=not self._begun, end=last)
-            return (yield from self._step(replace(call, sequence=step), observed))
+            call = replace(call, sequence=step, home=self._home)
+            return (yield from self._step(call, observed))
 
     def _step(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         try:

@@ -14,8 +14,8 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -24,20 +24,21 @@ from nosclient._errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
+    MessageTooLarge,
     ModelNotFound,
     ModelNotReady,
     NosClientError,
     ServerError,
     ServerUnavailable,
+    Unauthorized,
 )
 from nosclient._model_info import Signature
 from nosclient._observer import Observed
 from nosclient._output_sizes import LEAST, Outputs, OutputSizes, is_numeric
 from nosclient._shared_pool import Lease, Place, Pool, padded
 from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behind
+from nosclient._transport_kind import Mode, Transport
 
-Mode = Literal["off", "auto", "system"]
-MODES = ("off", "auto", "system")
 _FIRST_RELEASE = (2, 50)
 """Triton 24.09: before it, a region that is taken back while it is used crashes the server."""
 _PATIENCE_SECONDS = 5.0
@@ -47,27 +48,13 @@ _TRIES, _AGAIN_SECONDS = 10, 0.02
 _USED = "in use"
 _GONE = "Unable to find shared memory region"
 _TOO_SMALL = "shared memory size specified with the request for output"
-_ANSWERED = (InvalidInput, ModelNotFound, ModelNotReady, InferenceFailed, ServerError)
+_ANSWERED = (
+    *(InvalidInput, ModelNotFound, ModelNotReady, InferenceFailed, ServerError),
+    *(Unauthorized, MessageTooLarge),
+)
 """Errors that the server sent itself: it is done with the request."""
 
 _log = logging.getLogger("nosclient")
-
-
-@dataclass(frozen=True)
-class Transport:
-    """How tensors travel.
-
-    Attributes:
-        kind: ``wire`` or ``system`` (shared memory of this machine).
-        reason: why; for a person to read.
-    """
-
-    kind: Literal["wire", "system"]
-    reason: str
-
-    def __str__(self) -> str:
-        name = {"wire": "wire", "system": "system shared memory"}[self.kind]
-        return f"{name} ({self.reason})"
 
 
 class SharedMemory:
@@ -75,17 +62,17 @@ class SharedMemory:
 
     Args:
         mode: ``off``; ``auto``: where it can be had; ``system``: nothing else will do.
+        servers: of the client; there is no sharing with several.
         limit: bytes that may be shared at most; None for half of what the system has free.
     """
 
-    def __init__(self, mode: Mode = "off", limit: int | None = None) -> None:
-        if mode not in MODES:
-            shown = ", ".join(map(repr, MODES))
-            raise InvalidInput(f"shared_memory={mode!r} is not known; write one of {shown}")
+    def __init__(self, mode: Mode, servers: int = 1, limit: int | None = None) -> None:
         self._mode = mode
         self._pool = Pool(limit)
         self._is_known = False  # that the server maps this machine's memory
         self._wire = "" if mode != "off" else 'shared_memory="off"'
+        if not self._wire and servers > 1:
+            self._wire = "shared memory is for one server, and there are several"
         self._sizes = OutputSizes()
         self._unsure: list[tuple[str, float]] = []  # names the server may be at, and since when
         weakref.finalize(self, _abandon, self._pool).atexit = False

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,6 +19,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._call import Call, Chunk, Deadline, Turn
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._errors import ClientClosed
 from nosclient._grpc_messages import read_chunk, request_message, translated
@@ -33,21 +34,35 @@ CLOSE_SECONDS = 5.0
 class GrpcStreams:
     """Opens streams, on a connection of their own: a full one does not hold up other calls."""
 
-    def __init__(self, address: Address, options: Sequence[tuple[str, Any]]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        options: Sequence[tuple[str, Any]],
+        credentials: Credentials,
+        tls: Any,
+    ) -> None:
         self._address = address
         self._options = list(options)
+        self._credentials = credentials
+        self._tls = tls
         self._lock = threading.Lock()
         self._channel: Any = None
         self._open: weakref.WeakSet[GrpcStream] = weakref.WeakSet()
 
     def open(self, call: Call) -> GrpcStream:
         """Sends the request; what is wrong with it or the server comes with the first chunk."""
+        headers = self._credentials.headers(call.headers)
         with self._lock:
             if self._channel is None:
-                self._channel = grpc.insecure_channel(self._address.netloc, self._options)
-            stream = GrpcStream(self._channel, call, str(self._address))
+                self._channel = self._connected()
+            stream = GrpcStream(self._channel, call, str(self._address), headers)
             self._open.add(stream)
         return stream
+
+    def _connected(self) -> Any:
+        if self._tls is None:
+            return grpc.insecure_channel(self._address.netloc, self._options)
+        return grpc.secure_channel(self._address.netloc, self._tls, self._options)
 
     def close(self) -> None:
         """Leave the streams that are open, then close the connection."""
@@ -65,7 +80,7 @@ class GrpcStreams:
 class GrpcStream:
     """One open stream; ``take`` belongs to one thread at a time, ``cancel`` to any."""
 
-    def __init__(self, channel: Any, call: Call, url: str) -> None:
+    def __init__(self, channel: Any, call: Call, url: str, headers: Mapping[str, str]) -> None:
         self._first = call
         self._url = url
         self._limit = Deadline(call.timeout)
@@ -77,7 +92,7 @@ class GrpcStream:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         # gRPC takes the requests in a thread, which ends at None.
         self._call = stub.ModelStreamInfer(
-            iter(self._requests.get, None), metadata=tuple(call.headers.items())
+            iter(self._requests.get, None), metadata=tuple(headers.items())
         )
         # Reentrant: a stream may be forgotten, and hence cancelled, while this thread holds it.
         self._changed = threading.Condition(threading.RLock())

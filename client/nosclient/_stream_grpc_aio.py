@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._call import Call, Chunk, Deadline, Turn
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._grpc_messages import read_chunk, request_message, translated
@@ -21,22 +22,36 @@ from nosclient._stream_leaving import AGAIN_SECONDS, Leaving
 class AsyncGrpcStreams:
     """As ``GrpcStreams``."""
 
-    def __init__(self, address: Address, options: Sequence[tuple[str, Any]]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        options: Sequence[tuple[str, Any]],
+        credentials: Credentials,
+        tls: Any,
+    ) -> None:
         self._address = address
         self._options = list(options)
+        self._credentials = credentials
+        self._tls = tls
         self._channel: Any = None
         # A loop itself holds its tasks only weakly.
         self._open: dict[asyncio.Task[None], AsyncGrpcStream] = {}
 
     async def open(self, call: Call) -> AsyncGrpcStream:
         """As ``GrpcStreams.open``."""
+        headers = self._credentials.headers(call.headers)
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address.netloc, self._options)
-        stream = AsyncGrpcStream(self._channel, call, str(self._address))
+            self._channel = self._connected()
+        stream = AsyncGrpcStream(self._channel, call, str(self._address), headers)
         reader = asyncio.create_task(stream.read())
         self._open[reader] = stream
         reader.add_done_callback(self._open.pop)
         return stream
+
+    def _connected(self) -> Any:
+        if self._tls is None:
+            return grpc.aio.insecure_channel(self._address.netloc, self._options)
+        return grpc.aio.secure_channel(self._address.netloc, self._tls, self._options)
 
     async def close(self) -> None:
         """As ``GrpcStreams.close``."""
@@ -51,7 +66,7 @@ class AsyncGrpcStreams:
 class AsyncGrpcStream:
     """One open stream; it lives as long as the task that runs ``read``."""
 
-    def __init__(self, channel: Any, call: Call, url: str) -> None:
+    def __init__(self, channel: Any, call: Call, url: str, headers: Mapping[str, str]) -> None:
         self._first = call
         self._url = url
         self._limit = Deadline(call.timeout)
@@ -60,7 +75,7 @@ class AsyncGrpcStream:
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._requests.put_nowait(request_message(call, url))
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        self._call = stub.ModelStreamInfer(self._requested(), metadata=tuple(call.headers.items()))
+        self._call = stub.ModelStreamInfer(self._requested(), metadata=tuple(headers.items()))
         self._arrived: asyncio.Queue[Any] = asyncio.Queue(AHEAD)  # at the end: None or an error
         self._is_left = False
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nosclient._call import Call, Chunk, Operation, Tensor, Turn
+from nosclient._call import Call, Chunk, Deadline, Home, Lost, Operation, Tensor, Turn
 from nosclient._codec import without_batch_axis
 from nosclient._error_map import inference_failed
 from nosclient._errors import (
@@ -34,6 +34,7 @@ from nosclient._errors import (
     ModelNotReady,
     NosClientError,
     ServerError,
+    ServerUnavailable,
 )
 from nosclient._model_info import Signature
 from nosclient._observer import Observed
@@ -87,6 +88,10 @@ class StreamSession:
             deque()
         )  # Triton may send the next leg's before the last of this
         self._is_over = False
+        self._home = Home()
+        self._limit = Deadline(None)
+        self._is_answered = False
+        self._begun_again = 0
 
     def open(self) -> Operation[None]:
         """Check the inputs, then send them; nothing if it was cancelled before."""
@@ -114,7 +119,8 @@ class StreamSession:
             raise InvalidInput(
                 f"the parameter {own.pop()!r} is the client's own; name it otherwise"
             )
-        call = replace(call, request_id=self._leg_id)
+        self._limit = Deadline(call.timeout)
+        call = replace(call, request_id=self._leg_id, home=self._home)
         if signature.streams_in_legs:
             tensors = [_smallest(signature, name) for name in sorted(signature.required)]
             # Where the inputs are large even so, they are sent more rarely.
@@ -152,11 +158,14 @@ class StreamSession:
         while not self._is_over:
             try:
                 chunk = yield from self._receive()
-            except NosClientError:
+            except NosClientError as error:
                 if self._is_over:  # cancelled while it waited
                     return None
+                if isinstance(error, ServerUnavailable) and (yield from self._opened_again(error)):
+                    continue
                 self._leave()
                 raise
+            self._is_answered = True
             if chunk is None or chunk.error:
                 yield from self._ended_early(chunk)
                 return None
@@ -211,6 +220,20 @@ class StreamSession:
             if chunk is None or chunk.request_id == self._leg_id or _is_lost(chunk):
                 return chunk
             self._early.append(chunk)
+
+    def _opened_again(self, error: ServerUnavailable) -> Operation[bool]:
+        """Elsewhere or here, where nothing was heard of it yet."""
+        if self._is_answered:
+            return False
+        is_allowed = yield Lost(self._home, error, self._begun_again, self._limit)
+        if not is_allowed or self._is_over:
+            return False
+        self._begun_again += 1
+        assert self._call is not None, "open() comes first"
+        self._stream = yield replace(self._call, timeout=self._limit.remaining())
+        if self._is_over:  # cancelled meanwhile
+            self._stream.cancel()
+        return True
 
     def _ended_early(self, chunk: Chunk | None) -> Operation[None]:
         if self._is_over:  # cancelled while it waited

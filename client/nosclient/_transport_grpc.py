@@ -9,6 +9,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._call import Call, Turn
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._grpc_calls import answer, request
 from nosclient._grpc_messages import translated
@@ -21,7 +22,8 @@ _CHANNEL = [
     ("grpc.max_send_message_length", _INT32_MAX),
     ("grpc.max_receive_message_length", _INT32_MAX),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Also the time that a connection may take to come about, with TLS and over a long way.
+    ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -30,11 +32,16 @@ _CHANNEL = [
 class GrpcTransport:
     """Blocking calls; one channel, which any number of threads may use at once."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         self._url = str(address)
-        self._channel = grpc.insecure_channel(address.netloc, _CHANNEL)
+        self._credentials = credentials
+        options, tls = _channel_options(credentials), _channel_credentials(credentials)
+        if tls is None:
+            self._channel = grpc.insecure_channel(address.netloc, options)
+        else:
+            self._channel = grpc.secure_channel(address.netloc, tls, options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._streams = GrpcStreams(address, _CHANNEL)
+        self._streams = GrpcStreams(address, options, credentials, tls)
 
     def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
@@ -43,9 +50,9 @@ class GrpcTransport:
         if call.method == "stream_infer":
             return self._streams.open(call)
         procedure, message = _request(call, self._url)
+        metadata = tuple(self._credentials.headers(call.headers).items())
         try:
             send = getattr(self._stub, procedure)
-            metadata = tuple(call.headers.items())
             response = send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
@@ -60,15 +67,20 @@ class GrpcTransport:
 class AsyncGrpcTransport:
     """Calls on the running event loop; one channel."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         import grpc.aio
 
         from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
         self._url = str(address)
-        self._channel = grpc.aio.insecure_channel(address.netloc, _CHANNEL)
+        self._credentials = credentials
+        options, tls = _channel_options(credentials), _channel_credentials(credentials)
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(address.netloc, options)
+        else:
+            self._channel = grpc.aio.secure_channel(address.netloc, tls, options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._streams = AsyncGrpcStreams(address, _CHANNEL)
+        self._streams = AsyncGrpcStreams(address, options, credentials, tls)
 
     async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
@@ -77,9 +89,9 @@ class AsyncGrpcTransport:
         if call.method == "stream_infer":
             return await self._streams.open(call)
         procedure, message = _request(call, self._url)
+        metadata = tuple(self._credentials.headers(call.headers).items())
         try:
             send = getattr(self._stub, procedure)
-            metadata = tuple(call.headers.items())
             response = await send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
@@ -89,6 +101,17 @@ class AsyncGrpcTransport:
         """Close the channels; calls and streams in flight are cancelled."""
         await self._channel.close()
         await self._streams.close()
+
+
+def _channel_options(credentials: Credentials) -> list[tuple[str, Any]]:
+    tls = credentials.tls
+    if tls is None or tls.server_name is None:
+        return _CHANNEL
+    return [*_CHANNEL, ("grpc.ssl_target_name_override", tls.server_name)]
+
+
+def _channel_credentials(credentials: Credentials) -> Any:
+    return None if credentials.tls is None else credentials.tls.channel_credentials()
 
 
 def _request(call: Call, url: str) -> tuple[str, Any]:

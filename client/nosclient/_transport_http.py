@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 from nosclient._address import Address
 from nosclient._call import Call, Turn
 from nosclient._codec import call_arguments, read_outputs
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._http_connections import HttpConnections, Reply
 
@@ -44,9 +45,11 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 class HttpTransport:
     """Blocking calls; any number of threads may use it at once."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         self._url = str(address)
-        self._connections = HttpConnections(address)
+        self._credentials = credentials
+        context = None if credentials.tls is None else credentials.tls.context()
+        self._connections = HttpConnections(address, context)
 
     def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
@@ -65,7 +68,8 @@ class HttpTransport:
         model = quote(call.model, safe="")
         if call.version:
             model += f"/versions/{call.version}"
-        body, headers = _encoded(call)
+        body, own = _encoded(call)
+        headers = self._credentials.headers(own)
         path = route.format(model=model, region=call.region.name if call.region else "")
         reply = self._connections.request(verb, path, body, headers, call.timeout)
         if call.method.startswith("is_") and reply.status in (200, 400, 404, 503):
@@ -85,7 +89,6 @@ def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
     if call.method != "infer":
         return b"", headers
     arguments = call_arguments(call, triton)
-    arguments.pop("headers", None)
     del arguments["model_name"], arguments["model_version"]
     body, header_length = triton.InferenceServerClient.generate_request_body(**arguments)
     if header_length is not None:
@@ -112,21 +115,27 @@ def _message(reply: Reply) -> str:
 class AsyncHttpTransport:
     """Calls on the running event loop, through tritonclient's aiohttp client."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         from aiohttp import ClientError
         from tritonclient.http import aio
 
         self._url = str(address)
+        self._credentials = credentials
+        tls = credentials.tls
         self._failures = (InferenceServerException, OSError, asyncio.TimeoutError, ClientError)
         self._client = aio.InferenceServerClient(
             address.netloc + address.path,
             conn_timeout=None,  # ours is per call
+            ssl=tls is not None,
+            ssl_context=True if tls is None else tls.context(),
         )
 
     async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
         assert isinstance(call, Call), "HTTP has no streams, and none is opened"
-        request = getattr(self._client, call.method)(**call_arguments(call, triton))
+        arguments = call_arguments(call, triton)
+        arguments["headers"] = self._credentials.headers(call.headers)
+        request = getattr(self._client, call.method)(**arguments)
         try:
             answer = await asyncio.wait_for(request, call.timeout)
         except self._failures as error:

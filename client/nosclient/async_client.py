@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
-from nosclient._address import Address, parse_address
-from nosclient._call import Call, Operation, Pause, T, Turn
+from nosclient._call import Call, Operation, Pause, T
+from nosclient._credentials import Token
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._retry import RETRIES
+from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
-from nosclient._shared_memory import Mode, Transport
+from nosclient._settings import Settings
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
+from nosclient._tls import TLS
+from nosclient._transport_kind import Mode, Transport
+from nosclient._transports import AsyncTransport, async_transport
 from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -30,16 +35,32 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str = "localhost:8001",
+        url: str | Sequence[str] = "localhost:8001",
         *,
         deadline: float | None = None,
+        retries: int = RETRIES,
+        tls: TLS | None = None,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+        restricted_keys: Mapping[str, str] | None = None,
         shared_memory: Mode = "off",
         strict: bool = True,
     ) -> None:
-        self._address = parse_address(url)
-        self._operations = Operations(deadline, self._address, shared_memory, strict)
+        self._settings = Settings.of(
+            url,
+            deadline=deadline,
+            retries=retries,
+            tls=tls,
+            token=token,
+            headers=headers,
+            restricted_keys=restricted_keys,
+            shared_memory=shared_memory,
+            strict=strict,
+        )
+        self._operations = Operations(self._settings)
+        self._routing = Routing(self._settings.addresses, retries)
         # Made with the first call: both libraries bind to the event loop that runs then.
-        self._transport: _AsyncTransport | None = None
+        self._transports: list[AsyncTransport] = []
         self._closed = False
 
     async def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
@@ -81,7 +102,7 @@ class AsyncClient:
         """As ``Client.model``; awaited, so that the object knows its signature from the start."""
         options = CallOptions(version, deadline, outputs, priority, parameters)
         facts = await self._drive(describe(self._operations, name, options))
-        return AsyncModel(self._drive, self._operations, self._address, facts)
+        return AsyncModel(self._drive, self._operations, self._settings.addresses[0], facts)
 
     def stream(
         self,
@@ -98,7 +119,7 @@ class AsyncClient:
         session = StreamSession(
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
-        return AsyncStream(self._drive, session, self._address)
+        return AsyncStream(self._drive, session, self._settings.addresses[0])
 
     def sequence(
         self, name: str, *, version: str | int = "", deadline: float | None = None
@@ -152,11 +173,11 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
-        if self._transport is not None and not self._closed:
+        if self._transports and not self._closed:
             await self._drive(self._operations.shared_memory.close())
         self._closed = True
-        transport, self._transport = self._transport, None
-        if transport is not None:
+        transports, self._transports = self._transports, []
+        for transport in transports:
             await transport.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -171,59 +192,44 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncClient({str(self._address)!r})"
+        return f"AsyncClient({self._settings})"
 
     async def _drive(self, operation: Operation[T]) -> T:
         if self._closed:
             raise ClientClosed(f"{self!r} is closed; make a new one")
-        if self._transport is None:
-            self._transport = _transport(self._address)
-        transport = self._transport
+        if not self._transports:
+            self._transports = [
+                async_transport(address, self._settings.credentials)
+                for address in self._settings.addresses
+            ]
+        transports = self._transports
+        routed = self._routing.routed(operation)
         try:
-            step = next(operation)
+            step = next(routed)
             while True:
                 if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
-                    step = operation.send(None)
+                    step = routed.send(None)
                     continue
                 try:
-                    answer = await transport.perform(step)
+                    answer = await transports[step.endpoint].perform(step)
                 except (NosClientError, RuntimeError, asyncio.CancelledError) as error:
                     # What close() does to calls in flight: gRPC cancels them, aiohttp complains.
                     if self._closed and isinstance(step, Call) and not _is_cancelled(error):
                         raise ClientClosed(f"{self!r} was closed before the answer") from error
                     if not isinstance(error, NosClientError):
                         raise
-                    step = operation.throw(error)
+                    step = routed.throw(error)
                 else:
-                    step = operation.send(answer)
+                    step = routed.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            routed.close()
 
 
 def _is_cancelled(error: BaseException) -> bool:
     """Whether it is for the task itself; what Python before 3.11 cannot tell is taken for that."""
     cancelling = getattr(asyncio.current_task(), "cancelling", lambda: 1)
     return isinstance(error, asyncio.CancelledError) and cancelling() > 0
-
-
-class _AsyncTransport(Protocol):
-    async def perform(self, call: Call | Turn) -> Any: ...
-
-    async def close(self) -> None: ...
-
-
-def _transport(address: Address) -> _AsyncTransport:
-    # Imported here: each protocol's libraries take longer to import than all of nosclient.
-    if address.scheme == "grpc":
-        from nosclient._transport_grpc import AsyncGrpcTransport
-
-        return AsyncGrpcTransport(address)
-    if address.scheme == "fake":
-        from nosclient.testing._fake_transport import AsyncFakeTransport
-
-        return AsyncFakeTransport(address)
-    from nosclient._transport_http import AsyncHttpTransport
-
-    return AsyncHttpTransport(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
@@ -66,5 +67,5 @@ class AsyncStream:
         await self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_session"):  # it was refused at once otherwise
+        if hasattr(self, "_session") and not sys.is_finalizing():  # as in Stream
             self._session.cancel()

@@ -7,21 +7,26 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
-from nosclient._address import Address, parse_address
-from nosclient._call import Call, Operation, Pause, T, Turn
+from nosclient._call import Call, Operation, Pause, T
+from nosclient._credentials import Token
 from nosclient._errors import ClientClosed, NosClientError
 from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
+from nosclient._retry import RETRIES
+from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
-from nosclient._shared_memory import Mode, Transport
+from nosclient._settings import Settings
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
+from nosclient._tls import TLS
+from nosclient._transport_kind import Mode, Transport
+from nosclient._transports import blocking_transport
 from nosclient._worker_pool import WorkerPool
 from nosclient.model import Model
 from nosclient.sequence import ModelSequence
@@ -32,9 +37,17 @@ class Client:
     """Calls a Triton server; safe to share between threads.
 
     Args:
-        url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP.
+        url: ``host:port`` or ``grpc://host:port`` for gRPC, ``http://host:port`` for HTTP;
+            ``grpcs://`` and ``https://`` with TLS. Several, in a list, share the requests.
         deadline: seconds that each method may take, unless it is given its own; None waits as
             long as the server does.
+        retries: how often a request is sent again where the server was not reached or was lost,
+            and nothing is done twice by it; 0 for never.
+        tls: certificates, where those that grpcs:// and https:// trust do not do.
+        token: goes with each request as ``authorization: Bearer ...``; or a function that gives
+            it, called for each request, from any thread: it must be quick.
+        headers: that go with each request.
+        restricted_keys: name -> value of the keys of Triton's restricted APIs.
         shared_memory: ``auto`` lets large tensors pass through memory that a server on the same
             machine maps, where that can be had; ``system`` raises a ServerError where it cannot;
             ``off`` does not try. See ``transport``.
@@ -43,22 +56,42 @@ class Client:
             out of range and no float becomes infinite; never between numbers and strings.
 
     Every method raises a NosClientError: ServerUnavailable where nobody answers,
-    DeadlineExceeded where the answer is late, others as the method says. Nothing is sent before
-    the first method is called.
+    DeadlineExceeded where the answer is late, Unauthorized where the server does not let this
+    client in, UntrustedServer where its certificate is not trusted, others as the method says.
+    Nothing is sent before the first method is called.
     """
 
     def __init__(
         self,
-        url: str = "localhost:8001",
+        url: str | Sequence[str] = "localhost:8001",
         *,
         deadline: float | None = None,
+        retries: int = RETRIES,
+        tls: TLS | None = None,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+        restricted_keys: Mapping[str, str] | None = None,
         shared_memory: Mode = "off",
         strict: bool = True,
     ) -> None:
-        self._address = parse_address(url)
-        self._operations = Operations(deadline, self._address, shared_memory, strict)
+        self._settings = Settings.of(
+            url,
+            deadline=deadline,
+            retries=retries,
+            tls=tls,
+            token=token,
+            headers=headers,
+            restricted_keys=restricted_keys,
+            shared_memory=shared_memory,
+            strict=strict,
+        )
+        self._operations = Operations(self._settings)
+        self._routing = Routing(self._settings.addresses, retries)
         # Made at once, so that threads need no lock; it connects with the first call.
-        self._transport = _transport(self._address)
+        self._transports = [
+            blocking_transport(address, self._settings.credentials)
+            for address in self._settings.addresses
+        ]
         self._pool = WorkerPool()
         self._closed = False
         if shared_memory != "off":
@@ -143,7 +176,7 @@ class Client:
         """
         options = CallOptions(version, deadline, outputs, priority, parameters)
         facts = self._drive(describe(self._operations, name, options))
-        return Model(self._drive, self._pool, self._operations, self._address, facts)
+        return Model(self._drive, self._pool, self._operations, self._settings.addresses[0], facts)
 
     def stream(
         self,
@@ -181,7 +214,7 @@ class Client:
         session = StreamSession(
             self._operations, name, inputs, outputs, version, deadline, priority, parameters
         )
-        return Stream(self._drive, session, self._address)
+        return Stream(self._drive, session, self._settings.addresses[0])
 
     def sequence(
         self, name: str, *, version: str | int = "", deadline: float | None = None
@@ -200,7 +233,10 @@ class Client:
         return ModelSequence(self._drive, session)
 
     def is_ready(self, model: str | None = None, *, deadline: float | None = None) -> bool:
-        """Whether the server (and the model) would take a request now; False if nobody answers."""
+        """Whether the server (and the model) would take a request now; False if nobody answers.
+
+        Of several servers, all those that answer must.
+        """
         return self._drive(self._operations.is_ready(model, deadline))
 
     def wait_until_ready(self, timeout: float = 30.0, model: str | None = None) -> None:
@@ -228,7 +264,7 @@ class Client:
         return self._drive(get_service_info(self._operations.limit(deadline)))
 
     def load_model(self, name: str, *, deadline: float | None = None) -> None:
-        """Load or reload a model and wait until it is ready.
+        """Load or reload a model, at each server in turn, and wait until it is ready.
 
         Raises:
             ModelLoadFailed: with the server's reason.
@@ -236,7 +272,7 @@ class Client:
         self._drive(self._operations.load_model(name, deadline))
 
     def unload_model(self, name: str, *, deadline: float | None = None) -> None:
-        """Tell the server to unload a model; it finishes the work in flight first.
+        """Tell every server to unload a model; it finishes the work in flight first.
 
         Raises:
             ModelNotFound: no such model.
@@ -247,6 +283,8 @@ class Client:
         self, name: str, version: str | int = "", *, deadline: float | None = None
     ) -> ModelStatistics:
         """Counters of a model since it was loaded, summed over its versions unless one is named.
+
+        They are summed over the servers that answer, too.
 
         Raises:
             ModelNotFound: no such model or version.
@@ -272,7 +310,8 @@ class Client:
             self._pool.close()  # first: what waits there is cancelled, rather than refused
             self._drive(self._operations.shared_memory.close())
             self._closed = True
-            self._transport.close()
+            for transport in self._transports:
+                transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -286,31 +325,34 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({str(self._address)!r})"
+        return f"Client({self._settings})"
 
     def _drive(self, operation: Operation[T]) -> T:
         if self._closed:
             raise ClientClosed(f"{self!r} is closed; make a new one")
+        routed = self._routing.routed(operation)
         try:
-            step = next(operation)
+            step = next(routed)
             while True:
                 if isinstance(step, Pause):
                     time.sleep(step.seconds)
-                    step = operation.send(None)
+                    step = routed.send(None)
                     continue
                 try:
-                    answer = self._transport.perform(step)
+                    answer = self._transports[step.endpoint].perform(step)
                 except (NosClientError, ValueError) as error:  # ValueError: gRPC's, once closed
                     if self._closed and isinstance(step, Call):
                         raise ClientClosed(f"{self!r} was closed before the answer") from error
                     if not isinstance(error, NosClientError):
                         raise
-                    step = operation.throw(error)
+                    step = routed.throw(error)
                 else:
-                    step = operation.send(answer)
+                    step = routed.send(answer)
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            routed.close()
 
 
 _SHARING: weakref.WeakSet[Client] = weakref.WeakSet()
@@ -321,24 +363,3 @@ _SHARING: weakref.WeakSet[Client] = weakref.WeakSet()
 def _close_at_exit() -> None:
     for client in list(_SHARING):
         client.close()
-
-
-class _Transport(Protocol):
-    def perform(self, call: Call | Turn) -> Any: ...
-
-    def close(self) -> None: ...
-
-
-def _transport(address: Address) -> _Transport:
-    # Imported here: each protocol's libraries take longer to import than all of nosclient.
-    if address.scheme == "grpc":
-        from nosclient._transport_grpc import GrpcTransport
-
-        return GrpcTransport(address)
-    if address.scheme == "fake":
-        from nosclient.testing._fake_transport import FakeTransport
-
-        return FakeTransport(address)
-    from nosclient._transport_http import HttpTransport
-
-    return HttpTransport(address)

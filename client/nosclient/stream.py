@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
@@ -68,7 +69,9 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_session"):  # it was refused at once otherwise
+        # At the program's end gRPC's threads stand still, perhaps with a lock that cancelling
+        # takes; and it was refused at once where there is no session.
+        if hasattr(self, "_session") and not sys.is_finalizing():
             self._session.cancel()
 
 
@@ -78,7 +81,7 @@ def check_protocol(address: Address) -> None:
     Raises:
         InvalidInput: HTTP.
     """
-    if address.scheme not in ("grpc", "fake"):
+    if not address.can_stream:
         raise InvalidInput(
             f"{address} cannot stream: HTTP carries one answer a request; make the client with the "
             f"server's gRPC address, Client('grpc://{address.host}:8001')"

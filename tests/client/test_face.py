@@ -55,15 +55,15 @@ def test_both_clients_have_the_same_face():
         ("http://host", "http://host:8000"),
         ("http://host:80/triton/", "http://host:80/triton"),
         ("[::1]:8001", "grpc://[::1]:8001"),
+        ("grpcs://host", "grpcs://host:8001"),
+        ("https://host/triton", "https://host:443/triton"),
     ],
 )
 def test_urls(url, read):
     assert str(parse_address(url)) == read
 
 
-@pytest.mark.parametrize(
-    "url", ["https://host:1", "ftp://host", "host:port", "host:99999", "", "grpc://host/path"]
-)
+@pytest.mark.parametrize("url", ["ftp://host", "host:port", "host:99999", "", "grpc://host/path"])
 def test_bad_urls_say_what_to_write(url):
     with pytest.raises(InvalidInput, match=r"write (grpc|http)://"):
         Client(url)

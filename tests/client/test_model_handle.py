@@ -19,7 +19,6 @@ from nosclient import (
     Model,
     ModelNotFound,
 )
-from nosclient._address import parse_address
 from nosclient._model_info import Signature, TensorInfo
 
 pytestmark = pytest.mark.live
@@ -147,7 +146,6 @@ def test_a_handle_tells_what_it_takes(url):
 
 def test_names_that_python_does_not_allow():
     from nosclient._model_handle import CallOptions, ModelFacts, ModelHandle
-    from nosclient._operations import Operations
 
     inputs = (
         TensorInfo("a", "FP32", (1,), optional=True),
@@ -156,9 +154,8 @@ def test_names_that_python_does_not_allow():
         TensorInfo("b", "FP32", (1,)),
     )
     known = Signature("m", (), "", "", inputs, (), 0, False, "")
-    handle = ModelHandle(
-        Operations(None, parse_address("localhost")), ModelFacts(known, CallOptions())
-    )
+    operations = Client("localhost")._operations
+    handle = ModelHandle(operations, ModelFacts(known, CallOptions()))
     assert str(handle.__signature__) == "(a: FP32[1] = None, *, b: FP32[1], **inputs) -> {}"
     assert handle._bound((1,), {"input.1": 2, "class": 3}) == {"a": 1, "input.1": 2, "class": 3}
 

@@ -77,7 +77,7 @@ class Counted:
 def in_flight(client):
     """The most inferences that the client had in flight at once so far, and how many it sent."""
     counts = {"now": 0, "most": 0, "sent": 0}
-    lock, perform = threading.Lock(), client._transport.perform
+    lock, perform = threading.Lock(), client._transports[0].perform
 
     def counting(call):
         if getattr(call, "method", "") != "infer":
@@ -92,7 +92,7 @@ def in_flight(client):
             with lock:
                 counts["now"] -= 1
 
-    client._transport.perform = counting
+    client._transports[0].perform = counting
     return counts
 
 

@@ -270,6 +270,35 @@ def test_a_server_with_another_memory(url):
     assert log.count("tensors travel on the wire") == 2  # once for each client
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_server_that_restricts_it(protocol, x):
+    restricted = {
+        "grpc": "--grpc-restricted-protocol=shared-memory:admin=secret",
+        "http": "--http-restricted-api=shared-memory:admin=secret",
+    }
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    options = {"models": ["late"], "triton_options": [restricted[protocol]], "announce": False}
+    with serve(MODELS, **ports, **options) as service:
+        url = service.http_url if protocol == "http" else service.grpc_url
+        with Client(url, deadline=30, shared_memory="auto") as client:
+            np.testing.assert_array_equal(late(client, x), 2 * x)
+            assert client.transport.kind == "wire"
+            assert "does not offer it" in client.transport.reason
+        keys = {"admin": "secret"}
+        with Client(url, deadline=30, shared_memory="system", restricted_keys=keys) as client:
+            np.testing.assert_array_equal(late(client, x), 2 * x)
+            assert client.transport.kind == "system"
+
+
+def test_several_servers(service, x):
+    urls = [service.grpc_url, service.grpc_url.replace("127.0.0.1", "localhost")]
+    with Client(urls, deadline=30, shared_memory="auto") as client:
+        np.testing.assert_array_equal(late(client, x), 2 * x)
+        assert "for one server" in str(client.transport)
+    with pytest.raises(InvalidInput, match="takes the wire then"):
+        Client(urls, shared_memory="system")
+
+
 FULL = """
 import sys, numpy as np
 from nosclient import Client

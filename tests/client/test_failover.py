@@ -1,0 +1,323 @@
+"""Several real servers, of which some are killed, and what Triton says in all its words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from nosbuild import serve
+from nosclient import (
+    AsyncClient,
+    Client,
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidInput,
+    MessageTooLarge,
+    ModelNotFound,
+    ModelNotReady,
+    SequenceEnded,
+    ServerUnavailable,
+)
+from nosclient._error_map import GRPC, HTTP, TRITON
+
+pytestmark = pytest.mark.live
+
+MODELS = ["echo", "patient", "queue", "refusing", "ticker", "totals"]
+ECHO = {"int8": [[1]]}
+SCALAR = {"x": 3, "text": "word", "matrix": [[1, 2]]}
+
+
+class Server:
+    """Triton on ports that it keeps over a restart."""
+
+    def __init__(self, folder):
+        self._repository = folder / "models"
+        shutil.copytree(Path(__file__).parent / "models", self._repository)
+        self._ports = {"http_port": 0, "grpc_port": 0}
+        self.start()
+
+    def start(self):
+        self._service = serve(
+            self._repository,
+            models=MODELS,
+            metrics_port=0,
+            triton_options=["--strict-readiness=false"],
+            announce=False,
+            **self._ports,
+        )
+        self.urls = {"grpc": f"grpc://{self._service.grpc_url}", "http": self._service.http_url}
+        self._ports = {
+            f"{name}_port": int(url.rpartition(":")[2]) for name, url in self.urls.items()
+        }
+
+    def kill(self):
+        os.kill(self._service.pid, signal.SIGKILL)
+        self._service.stop()
+
+    def stop(self):
+        self._service.stop()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    servers = [Server(tmp_path / name) for name in ("one", "two")]
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(params=["grpc", "http"])
+def protocol(request):
+    return request.param
+
+
+def settled(client, model):
+    """The model's counters; Triton counts a request a little after it was answered."""
+    time.sleep(0.3)
+    return client.statistics(model)
+
+
+def done_by(server, protocol):
+    with Client(server.urls[protocol], deadline=20) as client:
+        return client.statistics("echo").inference_count
+
+
+@pytest.mark.parametrize("end", [Server.kill, Server.stop])
+def test_no_request_is_lost_when_a_server_ends_and_it_comes_back(pair, protocol, end):
+    stop = threading.Event()
+    sent, answered, failures = [0] * 16, [0] * 16, []
+    client = Client([server.urls[protocol] for server in pair], deadline=60)
+
+    def work(number):
+        while not stop.is_set():
+            value = np.full((1, 3), number * 1_000_000 + sent[number], np.int64)
+            sent[number] += 1
+            try:
+                back = client.run("echo", {"int64": value})["int64_out"]
+            except Exception as error:  # noqa: BLE001  # all are counted
+                failures.append(repr(error))
+            else:
+                answered[number] += bool((back == value).all())
+
+    def until(condition):
+        ends = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < ends, failures
+            time.sleep(0.05)
+
+    with client, ThreadPoolExecutor(16) as pool:
+        working = [pool.submit(work, number) for number in range(16)]
+        try:
+            until(lambda: all(done_by(server, protocol) > 50 for server in pair))
+            end(pair[1])
+            before = sum(answered)
+            until(lambda: sum(answered) > before + 300)
+            pair[1].start()
+            until(lambda: done_by(pair[1], protocol) > 50)
+        finally:
+            stop.set()
+        for each in working:
+            each.result()
+    assert failures == []
+    assert answered == sent
+
+
+def test_the_asynchronous_client_loses_none_either(pair, protocol):
+    async def main():
+        urls = [server.urls[protocol] for server in pair]
+        async with AsyncClient(urls, deadline=60) as client:
+            for turn in range(6):
+                asked = [client.run("echo", {"int64": [[number]]}) for number in range(50)]
+                if turn == 2:
+                    tasks = [asyncio.ensure_future(each) for each in asked]
+                    await asyncio.sleep(0.01)
+                    await asyncio.to_thread(pair[0].kill)
+                    got = await asyncio.gather(*tasks)
+                else:
+                    got = await asyncio.gather(*asked)
+                assert [each["int64_out"].item() for each in got] == list(range(50))
+            assert repr(client) == f"AsyncClient({urls})"
+
+    asyncio.run(main())
+
+
+def test_a_server_restarts_under_its_client(pair, protocol):
+    with Client(pair[0].urls[protocol], deadline=30) as client:
+        assert client.run("echo", ECHO)["int8_out"].item() == 1
+        pair[0].kill()
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(ServerUnavailable, match="is the server running") as caught:
+                client.run("echo", ECHO)
+            assert time.monotonic() - began < 20  # of its deadline of 30
+        assert not caught.value.was_sent
+        pair[0].start()
+        client.wait_until_ready(model="echo")
+        assert client.run("echo", ECHO)["int8_out"].item() == 1
+
+
+def test_a_model_that_one_server_lacks(pair, protocol):
+    with Client([server.urls[protocol] for server in pair], deadline=30) as client:
+        client.load_model("scalar")
+        alone = [Client(server.urls[protocol], deadline=30) for server in pair]
+        assert all(each.is_ready("scalar") for each in alone)
+        alone[0].unload_model("scalar")
+        while alone[0].is_ready("scalar"):
+            time.sleep(0.05)
+        assert not client.is_ready("scalar")
+        for _ in range(20):
+            assert client.run("scalar", SCALAR)["doubled"].item() == 6
+        client.unload_model("scalar")
+        while any(each.is_ready("scalar") for each in alone):
+            time.sleep(0.05)
+        with pytest.raises(ModelNotReady, match=r"load it with load_model\('scalar'\)"):
+            client.run("scalar", SCALAR)
+        with pytest.raises(ModelNotFound, match="'minilm'"):
+            client.run("minilm", {})
+        counts = settled(client, "echo").inference_count
+        client.run("echo", ECHO)
+        client.run("echo", ECHO)
+        assert settled(client, "echo").inference_count == counts + 2
+        pair[1].kill()
+        with pytest.raises(ServerUnavailable, match=f"done at {pair[0].urls[protocol]}$"):
+            client.load_model("scalar")
+        assert client.is_ready("scalar")
+        for each in alone:
+            each.close()
+
+
+def test_streams_begin_elsewhere_but_never_go_on_there(pair):
+    urls = [server.urls["grpc"] for server in pair]
+    with Client(urls, deadline=30) as client:
+        open_ones = [client.stream("ticker", {"n": [50], "seconds": [0.1]}) for _ in range(2)]
+        first = [next(stream)["tick"].item() for stream in open_ones]
+        assert first[0] == first[1]
+        pair[0].kill()
+        results = []
+        for stream in open_ones:
+            try:
+                results.append(1 + len(list(stream)))
+            except ServerUnavailable:
+                results.append("lost")
+        assert sorted(map(str, results)) == ["50", "lost"]
+        for _ in range(6):
+            assert len(list(client.stream("ticker", {"n": [3]}))) == 3
+
+    async def main():
+        async with AsyncClient(urls, deadline=30) as client:
+            for _ in range(6):
+                assert len([chunk async for chunk in client.stream("ticker", {"n": [3]})]) == 3
+
+    asyncio.run(main())
+
+
+def test_sequences_stay_where_they_began(pair, protocol):
+    with Client([server.urls[protocol] for server in pair], deadline=30) as client:
+        sequences = [client.sequence("totals") for _ in range(4)]
+        for turn in range(1, 4):
+            for sequence in sequences:
+                assert sequence.run({"x": [1]})["total"].item() == turn
+        pair[0].kill()
+        ended = 0
+        for sequence in sequences:
+            try:
+                assert sequence.run({"x": [1]})["total"].item() == 4
+            except ServerUnavailable:
+                ended += 1
+                with pytest.raises(SequenceEnded):
+                    sequence.run({"x": [1]})
+        assert ended == 2
+        for _ in range(4):
+            with client.sequence("totals") as sequence:
+                assert sequence.run({"x": [5]})["total"].item() == 5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("errors"))
+    yield server
+    server.stop()
+
+
+def test_every_code_of_tritons_is_known(server):
+    expected = {
+        "UNKNOWN": (InferenceFailed, InvalidInput),
+        "INTERNAL": (InferenceFailed, InferenceFailed),
+        "NOT_FOUND": (InferenceFailed, InferenceFailed),
+        "INVALID_ARG": (InvalidInput, InvalidInput),
+        "UNAVAILABLE": (ModelNotReady, ModelNotReady),
+        "UNSUPPORTED": (InferenceFailed, InferenceFailed),
+        "ALREADY_EXISTS": (InferenceFailed, InvalidInput),
+        "CANCELLED": (InferenceFailed, InvalidInput),
+    }
+    for place, protocol in enumerate(("grpc", "http")):
+        with Client(server.urls[protocol], deadline=30) as client:
+            codes = [code.decode() for code in client.run("refusing", {"code": ""})["codes"]]
+            assert set(codes) == set(TRITON)
+            for code in codes:
+                with pytest.raises(expected[code][place], match="as it was told to") as caught:
+                    client.run("refusing", {"code": code})
+                cause = caught.value
+                while not isinstance(cause, (InferenceServerException, grpc.RpcError)):
+                    cause = cause.__cause__
+                status = cause.code() if isinstance(cause, grpc.RpcError) else cause.status()
+                sent = str(status).removeprefix("StatusCode.")
+                assert sent == TRITON[code][place]
+                assert sent in (GRPC, HTTP)[place]
+
+
+def test_a_request_whose_time_is_over_is_dropped_from_the_queue(server, protocol):
+    url = server.urls[protocol]
+    with Client(url, deadline=30) as client, ThreadPoolExecutor(1) as pool:
+        before = settled(client, "patient")
+        busy = pool.submit(client.run, "patient", {"seconds": [[1.0]]})
+        time.sleep(0.2)
+        with pytest.raises(DeadlineExceeded):
+            client.run("patient", {"seconds": [[0.5]]}, deadline=0.3)
+        busy.result()
+        client.run("patient", {"seconds": [[0]]})  # behind it in the queue
+        after = settled(client, "patient")
+    assert after.inference_count - before.inference_count == 2
+    assert after.fail.count - before.fail.count == 1
+
+
+def test_an_answer_larger_than_the_limit(server, monkeypatch):
+    import nosclient._transport_grpc as transport
+
+    small = {**dict(transport._CHANNEL), "grpc.max_receive_message_length": 10_000}
+    monkeypatch.setattr(transport, "_CHANNEL", list(small.items()))
+    large = {"fp32": np.zeros((1, 10_000), np.float32)}
+
+    async def main():
+        async with AsyncClient(server.urls["grpc"], deadline=30) as client:
+            await client.run("echo", large)
+
+    with Client(server.urls["grpc"], deadline=30) as client:
+        with pytest.raises(MessageTooLarge, match="the answer of 'echo'"):
+            client.run("echo", large)
+        assert client.run("echo", ECHO)["int8_out"].item() == 1
+    with pytest.raises(MessageTooLarge, match="send fewer items"):
+        asyncio.run(main())
+
+
+def test_a_full_queue_is_told(server, protocol):
+    with Client(server.urls[protocol], deadline=30) as client, ThreadPoolExecutor(8) as pool:
+        before = settled(client, "queue")
+        asked = [pool.submit(client.run, "queue", {"seconds": [[0.5]]}) for _ in range(8)]
+        refused = [each.exception() for each in asked if each.exception()]
+        after = settled(client, "queue")
+    assert refused
+    assert {type(error) for error in refused} == {ModelNotReady}
+    assert "its queue is full" in str(refused[0])
+    assert after.inference_count - before.inference_count == 8 - len(refused)
