@@ -12,27 +12,36 @@ import signal
 import sys
 import threading
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from nosbuild.bench.level import Seen
 
 _Message = Any
 """A Target, then any number of Shares."""
 
 
 def main() -> None:
-    """Answer each share with what its callers saw."""
+    """Say when it is ready; then answer each share with what its callers saw."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Whatever a library prints must not get between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    messages: SimpleQueue[_Message] = SimpleQueue()
-    threading.Thread(target=_read, args=(sys.stdin.buffer, messages), daemon=True).start()
+    # Before the thread, which may import numpy too, from a pickle: not both at once.
     from nosbuild.bench.callers import callers_of, make_client
 
+    messages: SimpleQueue[_Message] = SimpleQueue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, messages), daemon=True).start()
     target = messages.get()
     with make_client(target) as client:
+        _say(None, answers)  # ready
         while True:
-            pickle.dump(callers_of(client, target, messages.get()), answers)
-            answers.flush()
+            _say(callers_of(client, target, messages.get()), answers)
+
+
+def _say(answer: Seen | None, answers: BinaryIO) -> None:
+    pickle.dump(answer, answers)
+    answers.flush()
 
 
 def _read(source: BinaryIO, messages: SimpleQueue[_Message]) -> None:

@@ -46,7 +46,12 @@ class LoadProcesses:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(self, count: int) -> None:
-        """Have at least so many."""
+        """Have at least so many, ready to begin.
+
+        Raises:
+            HostError: one of them ended.
+        """
+        started = len(self._children)
         while len(self._children) < count:
             child = subprocess.Popen(
                 [sys.executable, "-m", "nosbuild.bench.load_process"],
@@ -56,6 +61,8 @@ class LoadProcesses:
             )
             self._children.append(child)
             self._send(child, self._target)
+        for child in self._children[started:]:
+            self._answer(child)  # it has imported all that it needs
 
     def make(self, level: Level, seconds: float, processes: int) -> Seen:
         """Make the load and wait until every request is answered.

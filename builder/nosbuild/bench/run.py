@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,26 +60,33 @@ def bench(
         HostError: a load process ended.
     """
     _check(levels, duration, warmup, batch, processes)
-    say = on_progress or _silent
     with Client(url, deadline=_DEADLINE) as client:
         info = client.get_model_info(model)
-        version = _newest(info)
         requests = requests_for(info, repository, batch)
+        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs)
         done: list[LevelResult] = []
         failure = ""
-        target = Target(url, model, version, _DEADLINE, requests.inputs)
         with LoadProcesses(target) as load:
+            measuring = _Measuring(
+                client=client,
+                load=load,
+                target=target,
+                is_ensemble=info.platform == "ensemble",
+                duration=duration,
+                warmup=warmup,
+                batch=batch,
+                processes=processes,
+                say=on_progress or _silent,
+            )
             for level in levels:
-                measured, failure = _measured(
-                    client, load, target, level, duration, warmup, batch, processes, say
-                )
+                measured, failure = measuring.level(level)
                 if measured:
                     done.append(measured)
                 if failure:
                     break
     return BenchResult(
         model=model,
-        version=version,
+        version=target.version,
         url=url,
         inputs=requests.origin,
         real_inputs=requests.real,
@@ -89,58 +97,68 @@ def bench(
     )
 
 
-def _measured(
-    client: Client,
-    load: LoadProcesses,
-    target: Target,
-    level: Level,
-    duration: float,
-    warmup: float,
-    batch: int,
-    processes: int | None,
-    say: Callable[[str], None],
-) -> tuple[LevelResult | None, str]:
-    """One load, and why it is the last one; empty where it need not be."""
-    count = processes or processes_for(level)
-    if not level.is_open:
-        count = min(count, level.concurrency)
-    load.start(count)
-    if warmup:
-        say(f"{target.model}: {level.name}, {warmup:g} s to warm up")
-        warmed = load.make(level, warmup, count)
-        if warmed.gone:
-            return None, _gone(target, level, warmed)
-    try:
-        before = client.statistics(target.model, target.version)
-    except NosClientError as error:
-        return None, f"{target.model} cannot be measured any more: {error.message}"
-    say(f"{target.model}: {level.name}, {duration:g} s")
-    seen = load.make(level, duration, count)
-    server, notes = _server_side(client, target, before, seen)
-    result = level_result(level, seen, duration, batch, count, server, notes)
-    return result, _gone(target, level, seen) if seen.gone else ""
+@dataclass(frozen=True)
+class _Measuring:
+    """What is the same for every load."""
 
+    client: Client
+    load: LoadProcesses
+    target: Target
+    is_ensemble: bool
+    duration: float
+    warmup: float
+    batch: int
+    processes: int | None
+    say: Callable[[str], None]
 
-def _server_side(
-    client: Client, target: Target, before: ModelStatistics, seen: Seen
-) -> tuple[ServerSide | None, tuple[str, ...]]:
-    """What the server did, and what is to be said about it."""
-    mine = len(seen.latency)
-    try:
-        after = counted_by(client, target.model, target.version, requests_of(before) + mine)
-    except NosClientError as error:
-        return None, (f"the server could not be asked for its counters: {error.message}",)
-    if requests_of(after) < requests_of(before) + mine:
-        return None, ("the server's counters began anew: the model was loaded again meanwhile",)
-    server = difference(before, after)
-    others = server.requests - mine - seen.failed
-    if others > 0:
-        return server, (f"{others:,} requests came from others: they are in the server's figures",)
-    return server, ()
+    def level(self, level: Level) -> tuple[LevelResult | None, str]:
+        """One load, and why it is the last one; empty where it need not be."""
+        target = self.target
+        count = self.processes or processes_for(level)
+        if not level.is_open:
+            count = min(count, level.concurrency)
+        self.load.start(count)
+        if self.warmup:
+            self.say(f"{target.model}: {level.name}, {self.warmup:g} s to warm up")
+            warmed = self.load.make(level, self.warmup, count)
+            if warmed.gone:
+                return None, self._gone(level, warmed)
+        try:
+            before = self.client.statistics(target.model, target.version)
+        except NosClientError as error:
+            return None, f"{target.model} cannot be measured any more: {error.message}"
+        self.say(f"{target.model}: {level.name}, {self.duration:g} s")
+        seen = self.load.make(level, self.duration, count)
+        server, notes = self._server_side(before, seen)
+        result = level_result(level, seen, self.duration, self.batch, count, server, notes)
+        return result, self._gone(level, seen) if seen.gone else ""
 
+    def _server_side(
+        self, before: ModelStatistics, seen: Seen
+    ) -> tuple[ServerSide | None, tuple[str, ...]]:
+        """What the server did, and what is to be said about it."""
+        target, mine = self.target, len(seen.latency)
+        try:
+            expected = requests_of(before) + mine
+            after = counted_by(self.client, target.model, target.version, expected)
+        except NosClientError as error:
+            return None, (f"the server could not be asked for its counters: {error.message}",)
+        if requests_of(after) < expected:
+            return None, ("the server's counters began anew: the model was loaded again",)
+        server = difference(before, after)
+        notes = []
+        others = server.requests - mine - seen.failed
+        if others > 0:
+            notes.append(f"{others:,} requests came from others: they are in the server's figures")
+        if self.is_ensemble:
+            notes.append(
+                "an ensemble neither queues nor computes itself: nosbuild status tells what its "
+                "models did"
+            )
+        return server, tuple(notes)
 
-def _gone(target: Target, level: Level, seen: Seen) -> str:
-    return f"the server at {target.url} was gone with {level.name}: {seen.gone}"
+    def _gone(self, level: Level, seen: Seen) -> str:
+        return f"the server at {self.target.url} was gone with {level.name}: {seen.gone}"
 
 
 def _newest(info: ModelInfo) -> str:
