@@ -3,14 +3,18 @@
 import json
 import os
 import signal
-import threading
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from bench_models import small_server
 
 pytestmark = pytest.mark.live
 
+NOSBUILD = Path(sys.executable).with_name("nosbuild")
 SHORT = ("--duration", "0.5", "--warmup", "0")
 
 
@@ -91,19 +95,25 @@ def test_errors_are_shown(service, nosbuild):
     assert "requests failed" in last
 
 
-def test_a_server_that_ends_meanwhile_is_an_error_of_the_host(tmp_path, nosbuild):
+def test_a_server_that_ends_meanwhile_is_an_error_of_the_host(tmp_path):
     (tmp_path / "models").mkdir()
     with small_server(tmp_path / "models") as own:
-        thread = threading.Timer(4.0, os.kill, (own.pid, signal.SIGKILL))
-        thread.start()
         options = ("--duration", "60", "--warmup", "0", "--url", own.grpc_url)
-        done = nosbuild("bench", "small", "-c", "1", *options)
-        thread.join()
-    assert done.returncode == 5
-    assert "was gone with 1 caller" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "ServerUnavailable" in done.stderr
-    assert "1 caller" in done.stdout  # what was measured until then
+        child = subprocess.Popen(
+            [NOSBUILD, "bench", "small", "-c", "1", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stderr.readline() == "small: 1 caller, 60 s\n"
+        time.sleep(1.0)
+        os.kill(own.pid, signal.SIGKILL)
+        out, err = child.communicate()
+    assert child.returncode == 5
+    assert "was gone with 1 caller" in err
+    assert "Traceback" not in err
+    assert "ServerUnavailable" in err
+    assert "items/s with 1 caller" in out  # what was measured until then
 
 
 @pytest.mark.parametrize(

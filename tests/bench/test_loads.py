@@ -96,15 +96,18 @@ def test_latency_counts_from_when_a_request_should_have_left(service, measure):
     """A server that stands still for a second makes everyone wait who comes meanwhile."""
 
     def pause():
+        begun.wait(60)
         time.sleep(0.7)
         os.kill(service.pid, signal.SIGSTOP)
         time.sleep(1.0)
         os.kill(service.pid, signal.SIGCONT)
 
+    begun = threading.Event()
     thread = threading.Thread(target=pause)
     thread.start()
+    options = {"duration": 3.0, "on_progress": lambda _: begun.set()}
     try:
-        (level,) = measure("linear", Level(rate=50), duration=3.0).levels
+        (level,) = measure("linear", Level(rate=50), **options).levels
     finally:
         thread.join()
     assert level.sent == 150

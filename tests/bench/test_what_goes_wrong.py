@@ -21,23 +21,24 @@ pytestmark = pytest.mark.live
 @pytest.mark.parametrize("level", [Level(concurrency=2), Level(rate=50)])
 def test_a_server_that_is_gone_in_the_middle(tmp_path, level):
     with small_server(tmp_path) as own:
-        thread = threading.Timer(2.0, os.kill, (own.pid, signal.SIGKILL))
-        thread.start()
-        found = bench(own.grpc_url, "small", [level, level], duration=60, warmup=0.0)
+        thread = threading.Timer(1.0, os.kill, (own.pid, signal.SIGKILL))
+        options = {"duration": 60, "warmup": 0.0, "on_progress": lambda _: thread.start()}
+        found = bench(own.grpc_url, "small", [level, level], **options)
         thread.join()
     (measured,) = found.levels  # the second one was not begun
     assert measured.answered > 0
     assert "ServerUnavailable" in measured.failed
     assert level.name in found.failure
     assert measured.server is None
+    assert measured.seconds < 30  # the rate is that of a server that was there
     assert (measured.unsent > 0) == level.is_open
 
 
 def test_a_model_that_is_unloaded_in_the_middle(tmp_path):
     with small_server(tmp_path) as own, own.client() as client:
-        thread = threading.Timer(1.5, client.unload_model, ("small",))
-        thread.start()
-        found = bench(own.grpc_url, "small", [Level(concurrency=2)], duration=3, warmup=0.0)
+        thread = threading.Timer(1.0, client.unload_model, ("small",))
+        options = {"duration": 3, "warmup": 0.0, "on_progress": lambda _: thread.start()}
+        found = bench(own.grpc_url, "small", [Level(concurrency=2)], **options)
         thread.join()
     (level,) = found.levels
     assert level.answered > 0

@@ -29,6 +29,8 @@ def level_result(
     """
     due, latency = np.array(seen.due), np.array(seen.latency)
     done = np.sort(due + latency)
+    if seen.gone and len(done):
+        seconds = float(done[-1])  # it was a server for so long
     first = 0.0 if level.is_open or not len(done) else _all_have_begun(level, done)
     if first > seconds / 2:  # few answers, far between: all of them, over all of the time
         first, until = 0.0, max(seconds, float(done[-1]))

@@ -101,7 +101,9 @@ class LoadProcesses:
         said = self._log.read().decode(errors="replace").strip().splitlines()[-5:]
         return HostError(
             "\n".join([f"a load process ended (exit code {code})", *said]),
-            "It may have run out of memory: try fewer callers, or a lower rate.",
+            "Was it killed, for want of memory? Try fewer callers, or a lower rate."
+            if code < 0
+            else "This is a bug in nosbuild: please report it with these lines.",
         )
 
     def __enter__(self) -> LoadProcesses:
