@@ -60,7 +60,7 @@ def perf_analyzer() -> Path:
 
 
 def measure(folder: Path, url: str, model: str, data: Path, callers: int, seconds: float) -> Load:
-    """One closed loop over gRPC, one window of so many seconds after as long a warm-up.
+    """One closed loop over gRPC, of so many seconds in three windows; nothing before them.
 
     Raises:
         RuntimeError: it did not run; its output.
@@ -70,7 +70,7 @@ def measure(folder: Path, url: str, model: str, data: Path, callers: int, second
         command = [
             *(folder / "perf_analyzer", "-m", model, "-u", url, "-i", "grpc"),
             *("--concurrency-range", str(callers), "--input-data", data, "-f", table),
-            # Of three windows it takes the mean when they agree; here they always do.
+            # It takes the mean of three windows when they agree; so wide a limit, and they do.
             *("-p", str(round(1000 * seconds / 3)), "-s", "1000", "-r", "3"),
             *("--percentile", "50", "--verbose-csv"),
         ]
