@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nosbuild.cli.bench import bench
 from nosbuild.cli.build import build
 from nosbuild.cli.cache import cache
 from nosbuild.cli.check import check
@@ -54,7 +55,7 @@ def _root(
 
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
-    ("Serve", (serve, ls, status, run, load, unload)),
+    ("Serve", (serve, ls, status, run, bench, load, unload)),
     ("Look", (diff, doctor, schema)),
 ):
     for _command in _commands:

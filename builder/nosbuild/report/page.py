@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nosbuild.errors import InternalError
 from nosbuild.report.build_report import BuildReport, VariantReport
@@ -19,11 +15,8 @@ from nosbuild.report.page_rows import (
     variant_row,
 )
 from nosbuild.report.pareto_plot import pareto_plot
-from nosbuild.report.printable import printable
+from nosbuild.report.templates import style, template
 from nosbuild.report.units import byte_size, counted
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 _ROOM = "nosbuild.report"
 
@@ -44,12 +37,11 @@ def render(report: BuildReport, version: int) -> str:
     published = _published(report)
     batches = batch_columns(report)
     pareto, pareto_note = pareto_plot(report, numbers) or ("", "")
-    style = files(_ROOM).joinpath("page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _template().render(
+    sheet, digest = style()
+    return template(_ROOM, "page.html.jinja").render(
         report=report,
         version=version,
-        style=Markup(style),
+        style=sheet,
         style_digest=digest,
         warnings=_warnings(report, published),
         batches=batches,
@@ -107,24 +99,3 @@ def _fact(key: str, value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_fact(key, inner) for inner in value)
     return str(value)
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader(_ROOM, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_printable,
-    )
-    return environment.get_template("page.html.jinja")
-
-
-def _printable(value: object) -> object:
-    """Of what a template prints; what is marked as markup was made printable before."""
-    return printable(value) if type(value) is str else value

@@ -1,0 +1,179 @@
+"""``nosbuild bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nosbuild.cli.options import AsJson, Url
+
+if TYPE_CHECKING:
+    from nosbuild.bench import BenchResult, Level
+    from nosbuild.runtime import ServiceRecord
+
+_CONCURRENCY = "1,8,32"
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")],
+    concurrency: Annotated[
+        str,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            help="Callers, each of which sends its next request when the last one is answered; "
+            f"several numbers, one after the other. [default: {_CONCURRENCY}, without --rate]",
+            show_default=False,
+        ),
+    ] = "",
+    rate: Annotated[
+        str,
+        typer.Option(
+            help="Requests a second that leave whether or not earlier ones are answered; several "
+            "numbers likewise.",
+            show_default=False,
+        ),
+    ] = "",
+    poisson: Annotated[
+        bool, typer.Option("--poisson", help="With --rate: as from many independent users.")
+    ] = False,
+    duration: Annotated[float, typer.Option(help="Seconds measured for each load.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of it before, not counted.")] = 2.0,
+    batch: Annotated[int, typer.Option(help="Items in each request.")] = 1,
+    protocol: Annotated[
+        Literal["grpc", "http"] | None,
+        typer.Option(help="[default: grpc, or what --url says]", show_default=False),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with plots, too.", metavar="FILE")
+    ] = None,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Put load on a model of the running server and print how fast it answers."""
+    from nosbuild.bench import bench as measure
+    from nosbuild.cli.connect import connect
+    from nosbuild.cli.printing import progress
+    from nosbuild.errors import HostError
+
+    levels = [
+        *_closed(concurrency or ("" if rate else _CONCURRENCY)),
+        *_open(rate, poisson),
+    ]
+    client, record = connect(url)
+    client.close()
+    if html:
+        _writable(html)
+    console = progress()
+    with console.status("starting") as status:
+
+        def say(line: str) -> None:
+            status.update(line)
+            if not console.is_terminal:
+                console.print(line, soft_wrap=True)
+
+        found = measure(
+            _address(url, record, protocol),
+            name,
+            levels,
+            duration=duration,
+            warmup=warmup,
+            batch=batch,
+            repository=Path(record.repository) if record else None,
+            on_progress=say,
+        )
+    if html:
+        _write_page(html, found)
+    if as_json:
+        from nosbuild.cli.printing import print_json
+
+        print_json(found.as_json())
+        if found.failure:
+            raise typer.Exit(HostError.exit_code)
+        return
+    from nosbuild.cli.load_table import print_loads
+
+    print_loads(found)
+    if found.failure:
+        raise HostError(found.failure, "Look into Triton's log, then measure again.")
+
+
+def _closed(text: str) -> list[Level]:
+    from nosbuild.bench import Level
+
+    return [Level(concurrency=int(n)) for n in _numbers(text, int, "--concurrency", "1,8,32")]
+
+
+def _open(text: str, poisson: bool) -> list[Level]:
+    from nosbuild.bench import Level
+
+    if poisson and not text:
+        raise typer.BadParameter("--poisson is for --rate: callers wait for their answers")
+    arrivals: Literal["poisson", "constant"] = "poisson" if poisson else "constant"
+    return [
+        Level(rate=float(n), arrivals=arrivals) for n in _numbers(text, float, "--rate", "100,200")
+    ]
+
+
+def _numbers(text: str, kind: type[int | float], option: str, example: str) -> list[int | float]:
+    """Each above 0.
+
+    Raises:
+        RequestError: something else.
+    """
+    from nosbuild.errors import RequestError
+
+    found = []
+    for part in filter(None, text.split(",")):
+        try:
+            number = kind(part)
+        except ValueError:
+            raise RequestError(
+                f"{option} {text}: {part!r} is no number", f"Write {option} {example}."
+            ) from None
+        if not 0 < number < float("inf"):
+            raise RequestError(f"{option} {text}: {part} sends nothing", "Give numbers above 0.")
+        found.append(number)
+    return found
+
+
+def _address(url: str, record: ServiceRecord | None, protocol: str | None) -> str:
+    """The server's url for the protocol.
+
+    Raises:
+        RequestError: another server's url speaks the other one.
+    """
+    from nosbuild.errors import RequestError
+
+    if record:
+        # A url that was given, without a protocol, says which one.
+        asked = protocol or ("http" if url == record.http_url else "grpc")
+        return record.http_url if asked == "http" else record.grpc_url
+    said = "http" if url.startswith("http://") else "grpc"
+    if protocol and protocol != said:
+        raise RequestError(
+            f"{url} is a url for {said}, not {protocol}",
+            f"Give the server's port for it: --url {protocol}://host:port",
+        )
+    return url
+
+
+def _writable(path: Path) -> None:
+    """Found out before the measuring, not after it."""
+    from nosbuild.errors import HostError
+
+    if path.is_dir() or not path.parent.is_dir():
+        raise HostError(
+            f"{path} cannot be written: " + ("a folder" if path.is_dir() else "no such folder"),
+            "Name a file in a folder that is there, e.g. --html bench.html.",
+        )
+
+
+def _write_page(path: Path, found: BenchResult) -> None:
+    from nosbuild.bench import render_page
+    from nosbuild.store.host_errors import host_errors
+
+    with host_errors(f"{path} could not be written", "Name another file."):
+        path.write_text(render_page(found), encoding="utf-8")

@@ -1,0 +1,84 @@
+"""One real server: a built model with golden samples, and small ones that misbehave."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench_models import CODE, write_small
+
+MODELS = Path(__file__).parents[1] / "client/models"
+FLAKY = CODE.replace(
+    "        x = ",
+    """\
+        SEEN.append(1)
+        if len(SEEN) % 3 == 0:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError("every third one"))
+        x = """,
+).replace("class", "SEEN = []\n\n\nclass")
+# 20 ms for each request, one after the other: never more than 50 requests a second.
+SLOW = "import time\n" + CODE.replace("        x = ", "        time.sleep(0.02)\n        x = ")
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    from nosbuild import build, serve
+
+    repository = tmp_path_factory.mktemp("bench") / "model_repository"
+    built = repository / "linear"
+    built.mkdir(parents=True)
+    (built / "model.yaml").write_text(
+        "name: linear\nsource: {torch: 'model.py:Net'}\n"
+        "inputs: {x: 'float32[batch, 4]'}\noutputs: {y: 'float32[batch, 3]'}\n"
+        "samples: 'samples.py:rows'\nprecision: [fp32]\nquality: {cosine: 0.99}\n"
+        "batching: {max_delay_us: 3000}\n"
+    )
+    (built / "model.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Sequential):\n"
+        "    def __init__(self):\n        super().__init__(nn.Linear(4, 3))\n"
+    )
+    (built / "samples.py").write_text(
+        "import numpy as np\n\n\ndef rows():\n"
+        "    draws = np.random.default_rng(0)\n"
+        "    return [{'x': draws.normal(size=4).astype('float32')} for _ in range(12)]\n"
+    )
+    build(built, repository)
+    write_small(repository, "flaky", FLAKY)
+    write_small(repository, "slow", SLOW)
+    write_small(repository, "unloaded")
+    for model in ("ticker", "totals"):
+        shutil.copytree(MODELS / model, repository / model)
+    models = ["linear", "flaky", "slow", "ticker", "totals"]
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with serve(repository, models=models, **ports) as running:
+        yield running
+
+
+@pytest.fixture
+def measure(service):
+    """``bench`` on that server, short."""
+    from nosbuild.bench import bench
+
+    def run(model, *levels, **options):
+        options = {"duration": 1.0, "warmup": 0.0, "repository": service.repository, **options}
+        return bench(service.grpc_url, model, levels, **options)
+
+    return run
+
+
+@pytest.fixture
+def nosbuild(tmp_path):
+    """The command line, in a folder of its own."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [Path(sys.executable).with_name("nosbuild"), *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
