@@ -48,9 +48,9 @@ def service(tmp_path_factory):
     write_small(repository, "flaky", FLAKY)
     write_small(repository, "slow", SLOW)
     write_small(repository, "unloaded")
-    for model in ("ticker", "totals"):
+    for model in ("late", "ticker", "totals"):
         shutil.copytree(MODELS / model, repository / model)
-    models = ["linear", "flaky", "slow", "ticker", "totals"]
+    models = ["linear", "flaky", "slow", "late", "ticker", "totals"]
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
     with serve(repository, models=models, **ports) as running:
         yield running

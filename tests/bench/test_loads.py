@@ -151,3 +151,11 @@ def test_requests_of_others_are_told_apart(service, measure):
         thread.join()
     assert level.server.requests > level.answered
     assert any("came from others" in note for note in level.notes)
+
+
+def test_large_tensors_through_shared_memory(measure):
+    found = measure("late", Level(concurrency=2), duration=1.0, shared_memory=True)
+    assert found.transport == "system shared memory (tensors of 64 KiB and more)"
+    assert found.levels[0].failed == {}
+    assert found.levels[0].answered > 0
+    assert measure("linear", Level(concurrency=1), duration=0.5).transport == ""

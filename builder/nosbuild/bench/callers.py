@@ -25,7 +25,10 @@ _MOST_CALLERS = 512
 
 def make_client(target: Target) -> Client:
     """The client of a load process, which all its callers share."""
-    return Client(target.url, deadline=target.deadline)
+    # A request that failed is one that is told, not one that is sent again.
+    return Client(
+        target.url, deadline=target.deadline, retries=0, shared_memory=target.shared_memory
+    )
 
 
 def callers_of(client: Client, target: Target, share: Share) -> Seen:

@@ -48,6 +48,8 @@ class Target:
     """Seconds for each request."""
     requests: Sequence[dict[str, Any]]
     """Inputs of requests, sent in turn."""
+    shared_memory: Literal["off", "system"] = "off"
+    """As for ``nosclient.Client``."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,8 @@ class BenchResult(_Frozen):
     inputs: str
     """What was sent: golden samples, or random inputs and why."""
     real_inputs: bool
+    transport: str
+    """By which way tensors went, and why; empty for the wire where nothing else was asked for."""
     batch: int
     warmup_seconds: float
     levels: tuple[LevelResult, ...]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nosbuild.bench.figures import level_result
 from nosbuild.bench.level import Level, Seen, Target
@@ -35,6 +35,7 @@ def bench(
     batch: int = 1,
     repository: Path | None = None,
     processes: int | None = None,
+    shared_memory: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> BenchResult:
     """Put one load after the other on a model of a running server.
@@ -49,6 +50,7 @@ def bench(
         repository: from which the server serves, where it is on this machine: its golden samples
             are sent. Otherwise random inputs are.
         processes: that make the load; None for as many as it takes.
+        shared_memory: large tensors pass through memory that a server on this machine maps.
         on_progress: told what is being done.
 
     Returns:
@@ -60,10 +62,15 @@ def bench(
         HostError: a load process ended.
     """
     _check(levels, duration, warmup, batch, processes)
-    with Client(url, deadline=_DEADLINE) as client:
+    mode: Literal["off", "system"] = "system" if shared_memory else "off"
+    with Client(url, deadline=_DEADLINE, shared_memory=mode) as client:
         info = client.get_model_info(model)
         requests = requests_for(info, repository, batch)
-        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs)
+        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, mode)
+        transport = ""
+        if shared_memory:  # that it cannot be had is better said once than for each request
+            client.run(model, target.requests[0], version=target.version)
+            transport = str(client.transport)
         done: list[LevelResult] = []
         failure = ""
         with LoadProcesses(target) as load:
@@ -90,6 +97,7 @@ def bench(
         url=url,
         inputs=requests.origin,
         real_inputs=requests.real,
+        transport=transport,
         batch=batch,
         warmup_seconds=warmup,
         levels=tuple(done),

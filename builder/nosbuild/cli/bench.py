@@ -46,6 +46,12 @@ def bench(
         Literal["grpc", "http"] | None,
         typer.Option(help="[default: grpc, or what --url says]", show_default=False),
     ] = None,
+    shared_memory: Annotated[
+        bool,
+        typer.Option(
+            "--shared-memory", help="Tensors of 64 KiB and more through memory that Triton maps."
+        ),
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with plots, too.", metavar="FILE")
     ] = None,
@@ -82,6 +88,7 @@ def bench(
             warmup=warmup,
             batch=batch,
             repository=Path(record.repository) if record else None,
+            shared_memory=shared_memory,
             on_progress=say,
         )
     if html:

@@ -24,6 +24,8 @@ def print_loads(found: BenchResult) -> None:
     """The tables, the notes, and the headline last; errors on standard error."""
     console = results()
     head = f"  {found.inputs}, {_requests(found.batch)}, {found.url}"
+    if found.transport:
+        head += f", {found.transport}"
     console.print(
         Text.assemble((found.model, "bold"), f" v{found.version}", (head, "dim")), soft_wrap=True
     )
