@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy.typing as npt
@@ -38,6 +39,9 @@ Method = Literal[
 
 ``stream_infer`` is answered with an open stream, for a ``Turn`` at a time.
 """
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Tensor(NamedTuple):
@@ -74,9 +78,8 @@ class Home:
     endpoint: int | None = None
 
 
-@dataclass(frozen=True)
-class Call:
-    """One request to the server."""
+class Call(NamedTuple):
+    """One request to the server; a tuple, since one is made for every inference."""
 
     method: Method
     timeout: float | None
@@ -86,15 +89,15 @@ class Call:
     tensors: Sequence[Tensor] = ()
     outputs: Sequence[str] | None = None
     priority: int = 0
-    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    parameters: Mapping[str, str | int | float | bool] = _NOTHING
     request_id: str = ""
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, Place] = _NOTHING
     """Outputs that the server is to write into shared memory."""
     region: RegionCall | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NOTHING
     """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
     is_item: bool = False
     """True where the batch axis was added to one item's inputs; its answer comes without."""
@@ -102,6 +105,11 @@ class Call:
     """Of what must stay at one server: which one; filled by the first call. None: any will do."""
     endpoint: int = 0
     """The number of the server that it is sent to, among those of the client."""
+
+    @property
+    def is_in_shared_memory(self) -> bool:
+        """Whether the server reads or writes any of its tensors there."""
+        return bool(self.places) or any(tensor.place is not None for tensor in self.tensors)
 
     @property
     def queue_timeout_us(self) -> int | None:

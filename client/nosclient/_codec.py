@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nosclient._arrays import array_for
-from nosclient._call import Call, RegionCall, Tensor
+from nosclient._call import Tensor
 from nosclient._casts import Unfit
 from nosclient._errors import InvalidInput
-from nosclient._model_info import Signature, TensorInfo, numpy_dtype
-from nosclient._shared_pool import Place
+from nosclient._model_info import Signature, TensorInfo
 
 
 def encode(
@@ -178,82 +177,12 @@ def check_outputs(signature: Signature, outputs: Sequence[str]) -> None:
         )
 
 
-def call_arguments(call: Call, protocol: Any) -> dict[str, Any]:
-    """The keyword arguments of tritonclient's method of that name.
-
-    Args:
-        call: what to do.
-        protocol: ``tritonclient.grpc`` or ``tritonclient.http``: whose tensor classes to use.
-    """
-    if call.region is not None:
-        return _region_arguments(call.region)
-    if not call.model:
-        return {}
-    arguments: dict[str, Any] = {"model_name": call.model}
-    if call.method not in ("load_model", "unload_model"):
-        arguments["model_version"] = call.version
-    if call.method == "infer":
-        arguments["inputs"] = [_infer_input(protocol, tensor) for tensor in call.tensors]
-        if call.outputs is not None:
-            arguments["outputs"] = [_asked_output(protocol, call, name) for name in call.outputs]
-        arguments["priority"] = call.priority
-        arguments["parameters"] = dict(call.parameters) or None
-        if (timeout := call.queue_timeout_us) is not None:
-            arguments["timeout"] = timeout
-        if call.sequence is not None:
-            arguments["sequence_id"] = call.sequence.id
-            arguments["sequence_start"] = call.sequence.start
-            arguments["sequence_end"] = call.sequence.end
-    return arguments
-
-
-def read_outputs(result: Any, places: Mapping[str, Place]) -> dict[str, npt.NDArray[Any]]:
-    """Name -> array of every output in tritonclient's ``InferResult``.
-
-    Arrays are views of the response where the protocol allows it, hence possibly read-only, or of
-    ``places``, where the server wrote those outputs.
-    """
-    found = {}
-    for output in result.get_response().get("outputs", []):
-        name = output["name"]
-        is_here = "data" in output or "binary_data_size" in output.get("parameters", {})
-        if not is_here and (place := places.get(name)) is not None:
-            found[name] = place.view(numpy_dtype(output["datatype"]), tuple(output["shape"]))
-        else:
-            found[name] = result.as_numpy(name)
-    return found
-
-
 def without_batch_axis(outputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """One item's outputs as the item has them: views without the first axis."""
     return {
         name: array.reshape(array.shape[1:]) if array.shape[:1] == (1,) else array
         for name, array in outputs.items()
     }
-
-
-def _infer_input(protocol: Any, tensor: Tensor) -> Any:
-    built = protocol.InferInput(tensor.name, list(tensor.array.shape), tensor.datatype)
-    if tensor.place is None:
-        built.set_data_from_numpy(tensor.array)
-    else:
-        region, offset, size = tensor.place.lease.region, tensor.place.offset, tensor.place.size
-        built.set_shared_memory(region.name, size, offset)
-    return built
-
-
-def _asked_output(protocol: Any, call: Call, name: str) -> Any:
-    built = protocol.InferRequestedOutput(name)
-    if (place := call.places.get(name)) is not None:
-        built.set_shared_memory(place.lease.region.name, place.size, place.offset)
-    return built
-
-
-def _region_arguments(region: RegionCall) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"name": region.name}
-    if region.size:
-        arguments.update(key=region.key, byte_size=region.size)
-    return arguments
 
 
 def _refused(signature: Signature, problem: str) -> InvalidInput:
@@ -272,6 +201,14 @@ def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> 
 
 
 def _check_batch(signature: Signature, tensors: Sequence[Tensor], in_sequence: bool) -> None:
+    most = 1 if in_sequence else signature.max_batch_size
+    first = tensors[0].array.shape[0] if tensors else 0
+    for tensor in tensors:
+        if tensor.array.shape[0] != first:
+            break
+    else:
+        if 0 < first <= most:
+            return
     sizes = {tensor.name: tensor.array.shape[0] for tensor in tensors}
     if len(set(sizes.values())) > 1:
         shown = ", ".join(f"{name} has {size}" for name, size in sizes.items())

@@ -13,7 +13,8 @@ from nosclient._tls import TLS
 Token = str | Callable[[], str]
 """A bearer token, or what gives one: it is asked before each request."""
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(r"(?!.*-[bB][iI][nN]$)[0-9A-Za-z_.-]+")
+"""What gRPC takes as well; it keeps names that end in -bin for values in bytes."""
 _TRITON_PREFIX = "triton-grpc-protocol-"
 """Of gRPC's header for a restricted protocol; HTTP's is the key alone."""
 
@@ -40,10 +41,11 @@ class Credentials:
         prefix = _TRITON_PREFIX if addresses[0].is_grpc else ""
         fixed = {**(headers or {})}
         fixed.update({prefix + name: value for name, value in (restricted_keys or {}).items()})
-        if token is not None and any(name.lower() == "authorization" for name in fixed):
-            raise InvalidInput("both a token and the header 'authorization'; give one of them")
+        values = {name: _checked(name, value) for name, value in fixed.items()}
         # gRPC takes names in lower case only; HTTP does not mind.
-        checked = {name.lower(): _checked(name, value) for name, value in fixed.items()}
+        checked = {name.lower(): value for name, value in values.items()}
+        if token is not None and "authorization" in checked:
+            raise InvalidInput("both a token and the header 'authorization'; give one of them")
         self._fixed: Callable[[], dict[str, str]] = lambda: dict(checked)
         self._token = _source(token)
         if (checked or token is not None) and not is_secure:

@@ -108,14 +108,13 @@ class HttpConnections:
 
 def _connect(connection: HTTPConnection, deadline: Deadline) -> None:
     remaining = deadline.remaining()
-    is_ours = remaining is None or remaining > _CONNECT_SECONDS
-    connection.timeout = _CONNECT_SECONDS if is_ours else remaining
+    # Half of what is left at most: another server, if there is one, wants its time as well.
+    patience = _CONNECT_SECONDS if remaining is None else min(_CONNECT_SECONDS, remaining / 2)
+    connection.timeout = patience
     try:
         connection.connect()
     except TimeoutError as error:
-        if not is_ours and error.errno is None:
-            raise
-        raise NotConnected(f"no connection within {_CONNECT_SECONDS:g} s") from error
+        raise NotConnected(f"no connection within {patience:.3g} s") from error
     except OSError as error:
         raise NotConnected(str(error)) from error
     _limit(connection, deadline)

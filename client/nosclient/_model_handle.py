@@ -14,7 +14,13 @@ from typing import Any
 import numpy.typing as npt
 
 from nosclient._call import Deadline, Operation
-from nosclient._errors import InvalidInput, ModelNotFound, ModelNotReady, ServerError
+from nosclient._errors import (
+    InvalidInput,
+    ModelNotFound,
+    ModelNotReady,
+    ServerError,
+    Unauthorized,
+)
 from nosclient._model_info import Signature, TensorInfo
 from nosclient._operations import Operations
 from nosclient._stream_session import StreamSession
@@ -45,14 +51,13 @@ def describe(operations: Operations, name: str, options: CallOptions) -> Operati
     """The model and those served beside it as methods of the same class.
 
     Raises:
-        InvalidInput: it has none of the outputs asked for.
         ModelNotFound, ModelNotReady: as for ``Client.get_model_info``.
     """
     limit = operations.limit(options.deadline)
     signature = yield from operations.signature(name, options.version, _seconds(limit))
     try:
         index = yield from operations.list_models(_seconds(limit))
-    except ServerError:  # a server that does not tell its models: it still runs them
+    except (ServerError, Unauthorized):  # it does not tell its models, and runs them all the same
         index = []
     methods = {}
     version = str(options.version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nosclient._address import Address
 from nosclient._call import Call
 from nosclient._errors import NosClientError
-from nosclient._recorder import Recorder, tensor_bytes
+from nosclient._recorder import Recorder, array_bytes
 from nosclient._stats import CANCELLED, OK, SYSTEM
 from nosclient._tracing import NO_HEADERS, Tracer, end
 
@@ -21,9 +21,9 @@ from nosclient._tracing import NO_HEADERS, Tracer, end
 class Observer:
     """Watches the inferences of one client."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, addresses: Sequence[Address]) -> None:
         self.recorder = Recorder()
-        self._tracer = Tracer(address)
+        self._tracer = Tracer(addresses)
 
     def begin(self, method: str, model: str, version: str | int) -> Observed:
         """An inference begins now, in the current trace."""
@@ -68,19 +68,27 @@ class Observed:
 
     def sends(self, call: Call) -> None:
         """The tensors of a request go out; those in shared memory are counted as such."""
-        self.sent = tensor_bytes(t.array for t in call.tensors if t.place is None)
-        if shared := sum(t.place.size for t in call.tensors if t.place is not None):
+        sent = shared = 0
+        for tensor in call.tensors:
+            if tensor.place is None:
+                sent += array_bytes(tensor.array)
+            else:
+                shared += tensor.place.size
+        self.sent = sent
+        if shared:
             self._recorder.travelled(SYSTEM, shared, 0)
 
     def receives(self, call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """The outputs of its answer came, or the server wrote them into shared memory."""
-        places = call.places
-        if not places:
-            self.received = tensor_bytes(outputs.values())
-            return
-        self.received = tensor_bytes(a for name, a in outputs.items() if name not in places)
-        shared = sum(a.nbytes for name, a in outputs.items() if name in places)
-        self._recorder.travelled(SYSTEM, 0, shared)
+        received = shared = 0
+        for name, array in outputs.items():
+            if name in call.places:
+                shared += array.nbytes
+            else:
+                received += array_bytes(array)
+        self.received = received
+        if shared:
+            self._recorder.travelled(SYSTEM, 0, shared)
 
     def chunk(self, received: int) -> None:
         """A chunk of so many bytes came."""

@@ -6,12 +6,11 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Deadline, Home, Operation
+from nosclient._call import Call, Deadline, Operation
 from nosclient._codec import without_batch_axis
 from nosclient._errors import (
     InferenceFailed,
@@ -26,17 +25,17 @@ from nosclient._model_info import (
     ModelStatistics,
     ModelSummary,
     Signature,
-    parse_index,
     parse_model_info,
     parse_signature,
     parse_statistics,
 )
 from nosclient._observer import Observed, Observer
-from nosclient._service import NOT_YET, PROBE_SECONDS, wait
+from nosclient._refusals import explained, repository_index, who_refused, why_not_ready
+from nosclient._service import NOT_YET, wait
 from nosclient._settings import Settings
 from nosclient._shared_memory import SharedMemory
 from nosclient._tracing import NO_HEADERS
-from nosclient._way_to_call import checked, to_be_in_sequence, to_be_streamed
+from nosclient._way_to_call import check_options, checked, to_be_in_sequence, to_be_streamed
 
 _DECOUPLED = "decoupled transaction policy"
 """In Triton's refusal to run a model that streams as one request with one answer."""
@@ -53,13 +52,15 @@ class Operations:
     def __init__(self, settings: Settings) -> None:
         self._deadline = settings.deadline
         self._strict = settings.strict
-        self.observer = Observer(settings.addresses[0])
-        self.shared_memory = SharedMemory(settings.shared_memory, len(settings.addresses))
+        self.observer = Observer(settings.addresses)
+        self.shared_memory = SharedMemory(
+            settings.shared_memory, len(settings.addresses), settings.retries
+        )
         self._signatures: dict[tuple[str, str], Signature] = {}
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""
-        return (yield from self._index(self.limit(deadline)))
+        return (yield from repository_index(self.limit(deadline)))
 
     def get_model_info(
         self, name: str, version: str | int, deadline: float | None
@@ -68,7 +69,7 @@ class Operations:
         version = _checked_version(name, version)
         limit = self.limit(deadline)
         metadata, config = yield from self._describe(name, version, limit)
-        index = yield from self._index(limit)
+        index = yield from repository_index(limit)
         self._signatures[name, version] = parse_signature(metadata, config)
         return parse_model_info(metadata, config, index)
 
@@ -116,9 +117,9 @@ class Operations:
             raise
         except ModelNotFound as error:
             self._signatures.pop((name, version), None)
-            raise (yield from self._explained(error, name, version, InferenceFailed)) from error
+            raise (yield from explained(error, name, version, InferenceFailed)) from error
         except ServerUnavailable as error:
-            raise (yield from self._who_refused(error, name)) from error
+            raise (yield from who_refused(error, name)) from error
         except InferenceFailed as error:
             if _DECOUPLED not in error.message:
                 raise
@@ -147,6 +148,8 @@ class Operations:
         Where ``either`` is asked for, they may be one item's, without the batch axis.
         """
         version = _checked_version(name, version)
+        if priority or parameters:
+            check_options(priority, parameters)
         limit = self.limit(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
@@ -171,13 +174,13 @@ class Operations:
             parameters or {},
             headers=headers,
         )
-        return signature, replace(call, is_item=True) if is_item else call
+        return signature, call._replace(is_item=True) if is_item else call
 
     def refused(self, error: NosClientError, name: str, version: str) -> Operation[NosClientError]:
         """What to raise for a stream that ended with ``error``; the signature is forgotten."""
         self._signatures.pop((name, version), None)
         if isinstance(error, ModelNotFound):
-            return (yield from self._explained(error, name, version, InferenceFailed))
+            return (yield from explained(error, name, version, InferenceFailed))
         return error
 
     def is_ready(self, model: str | None, deadline: float | None) -> Operation[bool]:
@@ -198,7 +201,7 @@ class Operations:
             timeout,
             what,
             lambda patience: self._probe(model, patience),
-            (lambda: self._why_not_ready(model)) if model else None,
+            (lambda: why_not_ready(model)) if model else None,
         )
 
     def signature(
@@ -219,7 +222,7 @@ class Operations:
         _check_name(name)
         limit = self.limit(deadline)
         # Triton says yes to the unloading of any name; a typo should not pass for success.
-        if all(row.name != name for row in (yield from self._index(limit))):
+        if all(row.name != name for row in (yield from repository_index(limit))):
             raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
         yield Call("unload_model", limit.remaining(), name)
         self._forget(name)
@@ -233,7 +236,7 @@ class Operations:
         try:
             answer = yield call
         except (InvalidInput, ModelNotFound) as error:
-            raise (yield from self._explained(error, name, version, ModelNotReady)) from error
+            raise (yield from explained(error, name, version, ModelNotReady)) from error
         return parse_statistics(name, answer)
 
     def limit(self, deadline: float | None) -> Deadline:
@@ -243,9 +246,6 @@ class Operations:
     def _forget(self, name: str) -> None:
         for key in [key for key in list(self._signatures) if key[0] == name]:
             self._signatures.pop(key, None)
-
-    def _index(self, limit: Deadline) -> Operation[list[ModelSummary]]:
-        return parse_index((yield Call("get_model_repository_index", limit.remaining())))
 
     def _fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
         signature = parse_signature(*(yield from self._describe(name, version, limit)))
@@ -262,7 +262,7 @@ class Operations:
             )
         except ModelNotFound as error:
             self._signatures.pop((name, version), None)
-            raise (yield from self._explained(error, name, version, ModelNotReady)) from error
+            raise (yield from explained(error, name, version, ModelNotReady)) from error
 
     def _probe(self, model: str | None, timeout: float | None) -> Operation[bool]:
         if model is None:
@@ -270,56 +270,6 @@ class Operations:
         else:
             ready = yield Call("is_model_ready", timeout, model)
         return ready
-
-    def _explained(
-        self, error: NosClientError, name: str, version: str, otherwise: type[NosClientError]
-    ) -> Operation[NosClientError]:
-        """A "not found" made precise: a typo and an unloaded model look the same to Triton.
-
-        ``otherwise`` is for a model that the index calls ready after all.
-        """
-        try:
-            index = yield from self._index(Deadline(PROBE_SECONDS))
-        except NosClientError:
-            return error
-        rows = [row for row in index if row.name == name]
-        if not rows:
-            names = ", ".join(sorted({row.name for row in index})) or "none"
-            return ModelNotFound(f"the server has no model {name!r}; it has: {names}")
-        ready = [row.version for row in rows if row.state == "READY"]
-        if version and ready and version not in ready:
-            return ModelNotFound(
-                f"model {name!r} has no version {version} ready; it has {', '.join(ready)}"
-            )
-        if ready:
-            return otherwise(f"model {name!r}: {error.message}")
-        return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
-
-    def _who_refused(self, error: ServerUnavailable, name: str) -> Operation[NosClientError]:
-        """UNAVAILABLE is gRPC's word for a lost connection, and a model's for anything."""
-        if not error.was_sent or error.endpoint is None:
-            return error
-        try:
-            live = yield Call("is_server_live", PROBE_SECONDS, home=Home(error.endpoint))
-        except NosClientError:
-            return error
-        cause = error.message
-        return ModelNotReady(f"model {name!r} took no request: {cause}") if live else error
-
-    def _why_not_ready(self, model: str) -> Operation[str]:
-        try:
-            index = yield from self._index(Deadline(PROBE_SECONDS))
-        except NosClientError as error:
-            return error.message
-        rows = [row for row in index if row.name == model]
-        return f"it {_state(rows)}" if rows else "the server has no model of that name"
-
-
-def _state(rows: Sequence[ModelSummary]) -> str:
-    state, reason = rows[-1].state, rows[-1].reason.strip()
-    if not state or reason == "unloaded":
-        return "is not loaded"
-    return f"is {state}" + (f" ({reason})" if reason else "")
 
 
 def _check_name(name: str) -> None:
@@ -329,6 +279,8 @@ def _check_name(name: str) -> None:
 
 def _checked_version(name: str, version: str | int) -> str:
     """The version as Triton's protocols write it; the name is checked with it."""
+    if version == "" and type(name) is str and name:
+        return ""
     _check_name(name)
     is_number = isinstance(version, int) and not isinstance(version, bool)
     text = str(version) if is_number else version

@@ -43,9 +43,9 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def deposit(self) -> None:
-        """For a request of the caller's."""
-        with self._lock:
-            self._tokens = min(self.MOST, self._tokens + self.RATIO)
+        """For a request of the caller's; without the lock, since one that is lost does no harm."""
+        tokens = self._tokens + self.RATIO
+        self._tokens = tokens if tokens < self.MOST else self.MOST
 
     def withdraw(self) -> bool:
         """For a retry; False where it must not be made."""
@@ -64,10 +64,14 @@ def is_safe(call: Call, error: ServerUnavailable) -> bool:
     """Whether the request may be sent again without doing anything twice that counts.
 
     One that never left may; so may what only reads, and an inference, which is computed anew. A
-    request of a sequence changes a state, and loading and unloading change the server.
+    request of a sequence changes a state, and loading and unloading change the server. What stands
+    in shared memory may not be sent again as it is: a server that still computes it would write
+    into it later (see ``_shared_memory.py``).
     """
     if not error.was_sent:
         return True
+    if call.is_in_shared_memory:
+        return False
     return call.sequence is None and call.method not in _CHANGES
 
 

@@ -8,7 +8,6 @@ one is lost or lacks the model. What is sent again, and when: ``_retry.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from nosclient._address import Address
@@ -40,7 +39,16 @@ class Routing:
             step = next(operation)
             while True:
                 try:
-                    answer = yield from self._step(step)
+                    if self._is_alone and type(step) is Call and step.method == "infer":
+                        # Each inference comes here: no generators but for one that was lost.
+                        self._budget.deposit()
+                        limit = Deadline(step.timeout)
+                        try:
+                            answer = yield step
+                        except ServerUnavailable as error:
+                            answer = yield from self._sent(step, limit, error)
+                    else:
+                        answer = yield from self._step(step)
                 except NosClientError as error:
                     step = operation.throw(error)
                 else:
@@ -63,17 +71,19 @@ class Routing:
                 return (yield from self._told_all(step))
             if step.method == _COUNTERS:
                 return (yield from self._collected(step))
-        return (yield from self._sent(step))
+        return (yield from self._sent(step, Deadline(step.timeout)))
 
-    def _sent(self, call: Call) -> Routed[Any]:
-        """The answer, from whichever server gives one."""
-        limit = Deadline(call.timeout)
+    def _sent(
+        self, call: Call, limit: Deadline, lost: ServerUnavailable | None = None
+    ) -> Routed[Any]:
+        """The answer, from whichever server gives one; ``lost``: it was sent once, in vain."""
         home = call.home
         is_bound = home is not None and home.endpoint is not None
         tried: set[int] = set()
         refusals: dict[int, ModelNotFound] = {}
         attempt = 0
-        self._budget.deposit()
+        if lost is None:
+            self._budget.deposit()
         while True:
             if home is not None and home.endpoint is not None:
                 number = home.endpoint
@@ -84,16 +94,19 @@ class Routing:
             if home is not None:
                 home.endpoint = number
             if number != call.endpoint or tried or attempt:
-                call = replace(call, endpoint=number, timeout=limit.remaining())
+                call = call._replace(endpoint=number, timeout=limit.remaining())
             try:
+                if lost is not None:
+                    first, lost = lost, None
+                    raise first
                 answer = yield from self._once(call)
             except ModelNotFound as error:
                 # Nothing was run. A server that was started a moment ago loads its models yet.
                 refusals[number] = error
                 tried.add(number)
                 if is_bound or len(tried) == len(self._endpoints) or not self._retries:
-                    first = next(iter(refusals.values()))
-                    raise first from first.__cause__
+                    refusal = next(iter(refusals.values()))
+                    raise refusal from refusal.__cause__
             except ServerUnavailable as error:
                 error.endpoint = number
                 tried.add(number)
@@ -187,15 +200,19 @@ class Routing:
     def _asked(self, call: Call) -> Routed[bool]:
         """Whether every server that answers says yes, and one does; never sent again."""
         if call.home is not None and call.home.endpoint is not None:
-            call = replace(call, endpoint=call.home.endpoint)
+            call = call._replace(endpoint=call.home.endpoint)
             return bool((yield call))
         if self._is_alone:
             return bool((yield call))
         limit = Deadline(call.timeout)
         answers: list[bool] = []
         errors: list[NosClientError] = []
-        for number in self._endpoints.living():
-            one = replace(call, endpoint=number, timeout=limit.remaining())
+        living = self._endpoints.living()
+        for place, number in enumerate(living):
+            remaining = limit.remaining()
+            if remaining is not None:  # one that hangs leaves the others their share
+                remaining /= len(living) - place
+            one = call._replace(endpoint=number, timeout=remaining)
             try:
                 answers.append((yield from self._once(one)))
             except NosClientError as error:
@@ -212,9 +229,9 @@ class Routing:
         refusing = ""
         answer = None
         for number, address in enumerate(self._addresses):
-            one = replace(call, home=Home(number), timeout=limit.remaining())
+            one = call._replace(home=Home(number), timeout=limit.remaining())
             try:
-                answer = yield from self._sent(one)
+                answer = yield from self._sent(one, Deadline(one.timeout))
                 done.append(str(address))
             except NosClientError as error:
                 if first is None:
@@ -233,9 +250,9 @@ class Routing:
         errors: list[NosClientError] = []
         living = self._endpoints.living()
         for number in living:
-            one = replace(call, home=Home(number), timeout=limit.remaining())
+            one = call._replace(home=Home(number), timeout=limit.remaining())
             try:
-                rows += (yield from self._sent(one)).get("model_stats", [])
+                rows += (yield from self._sent(one, Deadline(one.timeout))).get("model_stats", [])
             except NosClientError as error:
                 errors.append(error)
         if len(errors) == len(living):

@@ -10,7 +10,6 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -100,7 +99,7 @@ class SequenceSession:
                 headers=observed.headers,
             )
             step = SequenceStep(self.id, start=not self._begun, end=last)
-            call = replace(call, sequence=step, home=self._home)
+            call = call._replace(sequence=step, home=self._home)
             return (yield from self._step(call, observed))
 
     def _step(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
@@ -137,7 +136,7 @@ class SequenceSession:
         remaining = self._operations.limit(self._deadline).remaining()
         try:
             with self._operations.observer.begin("infer", self.name, self._version) as observed:
-                call = replace(call, timeout=remaining, sequence=step, headers=observed.headers)
+                call = call._replace(timeout=remaining, sequence=step, headers=observed.headers)
                 yield from self._sent(call, observed)
         except (InvalidInput, InferenceFailed) as error:
             # The place is free: the model refused the inputs, or the sequence was gone already.

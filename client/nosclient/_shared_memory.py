@@ -14,29 +14,22 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from nosclient._call import Call, Deadline, Operation, Pause, RegionCall, Tensor
+from nosclient._call import Call, Deadline, Operation, RegionCall, Tensor
 from nosclient._errors import (
     DeadlineExceeded,
-    InferenceFailed,
-    InvalidInput,
-    MessageTooLarge,
-    ModelNotFound,
-    ModelNotReady,
     NosClientError,
     ServerError,
     ServerUnavailable,
-    Unauthorized,
 )
 from nosclient._model_info import Signature
 from nosclient._observer import Observed
 from nosclient._output_sizes import LEAST, Outputs, OutputSizes, is_numeric
 from nosclient._shared_pool import Lease, Place, Pool, padded
 from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behind
+from nosclient._shared_with_server import ANSWERED, IN_USE, TRIES, clear, names_of, unregister
 from nosclient._transport_kind import Mode, Transport
 
 _FIRST_RELEASE = (2, 50)
@@ -44,15 +37,8 @@ _FIRST_RELEASE = (2, 50)
 _PATIENCE_SECONDS = 5.0
 """Until what the server may still be at is tried to be taken back again."""
 _GOODBYE_SECONDS = 1.0
-_TRIES, _AGAIN_SECONDS = 10, 0.02
-_USED = "in use"
 _GONE = "Unable to find shared memory region"
 _TOO_SMALL = "shared memory size specified with the request for output"
-_ANSWERED = (
-    *(InvalidInput, ModelNotFound, ModelNotReady, InferenceFailed, ServerError),
-    *(Unauthorized, MessageTooLarge),
-)
-"""Errors that the server sent itself: it is done with the request."""
 
 _log = logging.getLogger("nosclient")
 
@@ -63,11 +49,16 @@ class SharedMemory:
     Args:
         mode: ``off``; ``auto``: where it can be had; ``system``: nothing else will do.
         servers: of the client; there is no sharing with several.
+        retries: 0: a request that was lost is not sent again, on the wire.
         limit: bytes that may be shared at most; None for half of what the system has free.
     """
 
-    def __init__(self, mode: Mode, servers: int = 1, limit: int | None = None) -> None:
+    def __init__(
+        self, mode: Mode, servers: int = 1, retries: int = 0, limit: int | None = None
+    ) -> None:
         self._mode = mode
+        self._retries = retries
+        self._no_room = ""
         self._pool = Pool(limit)
         self._is_known = False  # that the server maps this machine's memory
         self._wire = "" if mode != "off" else 'shared_memory="off"'
@@ -100,7 +91,7 @@ class SharedMemory:
         Raises:
             ServerError: they cannot, and ``system`` was asked for.
         """
-        if self._wire:
+        if self._mode == "off" or (self._wire and self._mode == "auto"):
             return (yield from send(call, observed))
         inputs = [tensor for tensor in call.tensors if _is_worth(tensor)]
         wanted = self._sizes.wanted(signature, call)
@@ -109,19 +100,27 @@ class SharedMemory:
             self._sizes.learn(signature, call, answer)
             return answer
         limit = Deadline(call.timeout)
-        placed = yield from self._placed(signature, call, inputs, wanted, limit)
+        placed = None
+        if not self._wire:
+            placed = yield from self._placed(signature, call, inputs, wanted, limit)
         if placed is None:
             if self._mode == "system":
-                raise ServerError(f'{self._wire}; shared_memory="auto" takes the wire instead')
-            return (yield from send(replace(call, timeout=limit.remaining()), observed))
+                reason = self._wire or f"shared memory: {self._no_room}"
+                raise ServerError(f'{reason}; shared_memory="auto" takes the wire instead')
+            return (yield from send(call._replace(timeout=limit.remaining()), observed))
         try:
             answer = yield from send(placed, observed)
-        except _ANSWERED as error:
+        except ANSWERED as error:
             if _GONE in error.message:  # it was started again
-                self._forget()
+                self._forget(placed)
             elif _TOO_SMALL not in error.message:
                 raise
-            answer = yield from send(replace(call, timeout=limit.remaining()), observed)
+            answer = yield from send(call._replace(timeout=limit.remaining()), observed)
+        except ServerUnavailable as error:
+            self._keep_from_use(placed)
+            if not (error.was_sent and self._retries):
+                raise
+            answer = yield from send(call._replace(timeout=limit.remaining()), observed)
         except BaseException:
             self._keep_from_use(placed)
             raise
@@ -136,7 +135,7 @@ class SharedMemory:
         abandoned.update(names)
         limit = Deadline(_GOODBYE_SECONDS)
         with suppress(ServerUnavailable, DeadlineExceeded):
-            yield from _clear(names, limit, _TRIES)
+            yield from clear(names, limit, TRIES)
 
     def _placed(
         self,
@@ -171,8 +170,8 @@ class SharedMemory:
                 offset += padded(size)
             # Where one is named, all are: the server sends no others.
             outputs = outputs or [info.name for info in signature.outputs]
-        return replace(
-            call, timeout=limit.remaining(), tensors=tensors, outputs=outputs, places=places
+        return call._replace(
+            timeout=limit.remaining(), tensors=tensors, outputs=outputs, places=places
         )
 
     def _probe(self, limit: Deadline) -> Operation[bool]:
@@ -185,11 +184,13 @@ class SharedMemory:
                 self._give_up(f"Triton {metadata['version']} cannot take memory back safely")
                 return False
             status = yield Call("get_system_shared_memory_status", limit.remaining())
-            yield from _clear([name for name in _names(status) if is_left_behind(name)], limit)
-        except (*_ANSWERED, KeyError, ValueError) as error:
+            yield from clear([name for name in names_of(status) if is_left_behind(name)], limit)
+        except (*ANSWERED, KeyError, ValueError) as error:
             self._give_up(f"the server does not offer it: {error}")
             return False
         except (ServerUnavailable, DeadlineExceeded):
+            if self._mode == "system":
+                raise
             return False
         return True
 
@@ -201,19 +202,23 @@ class SharedMemory:
         try:
             region = self._pool.make(size)
         except OSError as error:  # for now: others may give some back
+            self._no_room = str(error)
             _log.debug("shared memory: %s", error)
             return None
         try:
             shared = RegionCall(region.name, region.key, region.size)
             yield Call("register_system_shared_memory", limit.remaining(), region=shared)
-        except _ANSWERED as error:
+        except ANSWERED as error:
             self._pool.drop(region)
             self._give_up(f"the server cannot map it: {error}")
             return None
-        except (ServerUnavailable, DeadlineExceeded):
+        except BaseException as error:  # among others: the task was cancelled
             self._pool.drop(region)
             self._unsure.append((region.name, time.monotonic()))
-            return None
+            is_passing = isinstance(error, ServerUnavailable | DeadlineExceeded)
+            if is_passing and self._mode == "auto":
+                return None
+            raise
         finally:
             region.unlink()
         self._is_known = True
@@ -222,26 +227,34 @@ class SharedMemory:
     def _take_back(self, limit: Deadline) -> Operation[None]:
         """Regions of requests whose end was not seen."""
         now = time.monotonic()
-        due = [name for name, since in self._unsure if now - since >= _PATIENCE_SECONDS]
-        if not due:
-            return
-        self._unsure = [entry for entry in self._unsure if entry[0] not in due]
-        for name in due:
+        for entry in list(self._unsure):
+            name, since = entry
+            if now - since < _PATIENCE_SECONDS:
+                continue
             try:
-                yield from _unregister(name, limit)
-            except NosClientError as error:
-                if _USED in error.message or not isinstance(error, _ANSWERED):
+                self._unsure.remove(entry)
+            except ValueError:  # another thread is at it
+                continue
+            try:
+                yield from unregister(name, limit)
+            except BaseException as error:
+                is_answer = isinstance(error, ANSWERED)
+                if not is_answer or IN_USE in str(error):
                     self._unsure.append((name, now))
+                if not isinstance(error, NosClientError):
+                    raise
 
     def _keep_from_use(self, placed: Call) -> None:
         now = time.monotonic()
-        places = [tensor.place for tensor in placed.tensors if tensor.place is not None]
-        for lease in {place.lease for place in (*places, *placed.places.values())}:
+        for lease in _leases(placed):
             region = lease.keep_from_use()
             self._pool.drop(region)
             self._unsure.append((region.name, now))
 
-    def _forget(self) -> None:
+    def _forget(self, placed: Call) -> None:
+        """Begin anew, unless another thread did since the call was made."""
+        if not any(self._pool.has(lease.region) for lease in _leases(placed)):
+            return
         self._pool.drop_all()
         self._unsure.clear()
         self._is_known = False
@@ -253,41 +266,14 @@ class SharedMemory:
             _log.log(level, "tensors travel on the wire; %s", self._wire)
 
 
+def _leases(placed: Call) -> set[Lease]:
+    inputs = (tensor.place for tensor in placed.tensors if tensor.place is not None)
+    return {place.lease for place in (*inputs, *placed.places.values())}
+
+
 def _abandon(pool: Pool) -> None:
     """A client that was dropped without being closed: the next one gives back for it."""
     abandoned.update(region.name for region in pool.drop_all())
-
-
-def _unregister(name: str, limit: Deadline) -> Operation[None]:
-    region = RegionCall(name)
-    yield Call("unregister_system_shared_memory", limit.remaining(), region=region)
-
-
-def _clear(names: Sequence[str], limit: Deadline, tries: int = 1) -> Operation[None]:
-    """Let the server give back what it can; what it uses is tried again, if that is wanted."""
-    while names:
-        used = []
-        for name in names:
-            try:
-                yield from _unregister(name, limit)
-            except _ANSWERED as error:  # another client was quicker, but for:
-                if _USED in error.message:
-                    used.append(name)
-                    continue
-            abandoned.discard(name)
-        names, tries = used, tries - 1
-        if tries <= 0:
-            return
-        # Triton lets go of a region a little after it has sent the answer.
-        yield Pause(_AGAIN_SECONDS)
-
-
-def _names(status: Any) -> list[str]:
-    """Of the regions in the server's answer: a list over HTTP, a mapping over gRPC."""
-    regions = status.get("regions", {}) if isinstance(status, dict) else status
-    return [
-        str(row["name"]) for row in (regions.values() if isinstance(regions, dict) else regions)
-    ]
 
 
 def _is_worth(tensor: Tensor) -> bool:

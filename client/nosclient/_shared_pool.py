@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nosclient._shared_region import FOLDER, Region
 
-LEAST = 1 << 16
+_SMALLEST = 1 << 16
 _ALIGNMENT = 64
 
 
@@ -81,6 +81,10 @@ class Pool:
             if region in free:
                 free.remove(region)
 
+    def has(self, region: Region) -> bool:
+        """Whether it is still one of them."""
+        return region.name in self._all
+
     def drop_all(self) -> list[Region]:
         """Begin anew; returns what there was."""
         with self._lock:
@@ -132,6 +136,6 @@ class Place(NamedTuple):
 
 def _rounded(size: int) -> int:
     """At most a quarter more, so that requests of about one size share regions."""
-    size = max(size, LEAST)
+    size = max(size, _SMALLEST)
     step = 1 << (size.bit_length() - 3)
     return -(-size // step) * step

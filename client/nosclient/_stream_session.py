@@ -19,7 +19,6 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,6 @@ from nosclient._errors import (
 from nosclient._model_info import Signature
 from nosclient._observer import Observed
 from nosclient._operations import Operations
-from nosclient._recorder import tensor_bytes
 from nosclient._stream_leaving import NO_STREAM
 
 ID, WINDOW, LEG, STOP = "stream_id", "stream_window", "stream_leg", "stream_stop"
@@ -113,14 +111,14 @@ class StreamSession:
             headers=observed.headers,
             either=self._either,
         )
-        observed.sent = tensor_bytes([tensor.array for tensor in call.tensors])
+        observed.sends(call)
         own = {name for name in call.parameters if name in (ID, WINDOW, LEG, STOP)}
         if own:
             raise InvalidInput(
                 f"the parameter {own.pop()!r} is the client's own; name it otherwise"
             )
         self._limit = Deadline(call.timeout)
-        call = replace(call, request_id=self._leg_id, home=self._home)
+        call = call._replace(request_id=self._leg_id, home=self._home)
         if signature.streams_in_legs:
             tensors = [_smallest(signature, name) for name in sorted(signature.required)]
             # Where the inputs are large even so, they are sent more rarely.
@@ -128,13 +126,12 @@ class StreamSession:
             self._window = min(max(WINDOW_BYTES, 8 * size), 64 * WINDOW_BYTES)
             parameters = dict(call.parameters)
             parameters.update({ID: self._id, WINDOW: self._window})
-            self._next = replace(call, tensors=tensors, parameters=parameters)
-            stopping = replace(
-                self._next,
+            self._next = call._replace(tensors=tensors, parameters=parameters)
+            stopping = self._next._replace(
                 request_id=f"{self._id}.stop",
                 parameters={**parameters, LEG: 1, STOP: 1},
             )
-            call = replace(call, parameters=parameters, farewell=stopping)
+            call = call._replace(parameters=parameters, farewell=stopping)
         self._call = call
         self._stream = yield call
 
@@ -211,7 +208,7 @@ class StreamSession:
             parameters = dict(self._next.parameters)
             parameters[LEG] = self._legs_sent
             following = f"{self._id}.{self._legs_sent}"
-            call = replace(self._next, request_id=following, parameters=parameters)
+            call = self._next._replace(request_id=following, parameters=parameters)
             yield Turn(self._stream, "send", call)
         while True:
             if self._early and self._early[0].request_id == self._leg_id:
@@ -230,7 +227,7 @@ class StreamSession:
             return False
         self._begun_again += 1
         assert self._call is not None, "open() comes first"
-        self._stream = yield replace(self._call, timeout=self._limit.remaining())
+        self._stream = yield self._call._replace(timeout=self._limit.remaining())
         if self._is_over:  # cancelled meanwhile
             self._stream.cancel()
         return True

@@ -91,8 +91,8 @@ class TLS:
             if ca is None:
                 context.load_default_certs()
             else:
-                context.load_verify_locations(cadata=ca.decode("ascii"))
-        except (ssl.SSLError, UnicodeDecodeError, ValueError):
+                context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
+        except (ssl.SSLError, ValueError):
             raise InvalidInput(f"the ca {_shown(self.ca)} holds no certificate in PEM") from None
         if self.certificate is not None:
             self._load_own(context)

@@ -7,7 +7,7 @@ neither a trace to continue nor anybody to send spans to, and nothing needs to b
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nosclient._address import Address
@@ -23,8 +23,9 @@ class Tracer:
     spans; the model's those of Triton's own spans (``triton.model_name``).
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._address = addresses[0]
+        self._is_alone = len(addresses) == 1
         self._tracer: Any = None
         self._inject: Any = None
 
@@ -46,16 +47,15 @@ class Tracer:
 
     def _named(self, method: str, model: str) -> tuple[str, dict[str, Any]]:
         address = self._address
-        attributes: dict[str, Any] = {
-            "server.address": address.host,
-            "server.port": address.port,
-            "triton.model_name": model,
-        }
+        attributes: dict[str, Any] = {"triton.model_name": model}
+        if self._is_alone:  # otherwise it is not known yet, and may change with a retry
+            attributes.update({"server.address": address.host, "server.port": address.port})
         if address.scheme.startswith("http"):
             template = "/v2/models/{model}/infer"
             attributes["http.request.method"] = "POST"
             attributes["url.template"] = template
-            attributes["url.full"] = f"{address}/v2/models/{model}/infer"
+            if self._is_alone:
+                attributes["url.full"] = f"{address}/v2/models/{model}/infer"
             return f"POST {template}", attributes
         called = f"inference.GRPCInferenceService/{_RPC[method]}"
         attributes["rpc.system.name"] = "grpc"

@@ -11,6 +11,7 @@ from nosclient._address import Address
 from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
 from nosclient._error_map import translate
+from nosclient._errors import InvalidInput
 from nosclient._grpc_calls import answer, request
 from nosclient._grpc_messages import translated
 from nosclient._stream_grpc import GrpcStreams
@@ -117,4 +118,7 @@ def _channel_credentials(credentials: Credentials) -> Any:
 def _request(call: Call, url: str) -> tuple[str, Any]:
     if call.timeout is not None and call.timeout <= 0:  # gRPC might still be answered in time
         raise translate(TimeoutError("the deadline has passed"), call, url)
-    return request(call, url)
+    try:
+        return request(call, url)
+    except (ValueError, TypeError) as error:  # protobuf's own: a number that is out of range
+        raise InvalidInput(f"{call.method} of {call.model!r} cannot be sent: {error}") from error

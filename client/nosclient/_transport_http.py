@@ -13,10 +13,10 @@ from tritonclient.utils import InferenceServerException
 
 from nosclient._address import Address
 from nosclient._call import Call, Turn
-from nosclient._codec import call_arguments, read_outputs
 from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._http_connections import HttpConnections, Reply
+from nosclient._http_messages import call_arguments, read_outputs
 
 # Method -> verb and path, as in the KServe v2 protocol and Triton's repository and statistics
 # extensions; {model} carries the version where one is asked for.
@@ -88,7 +88,7 @@ def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
         return json.dumps(region).encode(), headers
     if call.method != "infer":
         return b"", headers
-    arguments = call_arguments(call, triton)
+    arguments = call_arguments(call)
     del arguments["model_name"], arguments["model_version"]
     body, header_length = triton.InferenceServerClient.generate_request_body(**arguments)
     if header_length is not None:
@@ -133,7 +133,7 @@ class AsyncHttpTransport:
     async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
         assert isinstance(call, Call), "HTTP has no streams, and none is opened"
-        arguments = call_arguments(call, triton)
+        arguments = call_arguments(call)
         arguments["headers"] = self._credentials.headers(call.headers)
         request = getattr(self._client, call.method)(**arguments)
         try:

@@ -42,7 +42,7 @@ def blocking_transport(address: Address, credentials: Credentials) -> BlockingTr
     if address.scheme == "fake":
         from nosclient.testing._fake_transport import FakeTransport
 
-        return FakeTransport(address)
+        return FakeTransport(address, credentials)
     from nosclient._transport_http import HttpTransport
 
     return HttpTransport(address, credentials)
@@ -57,7 +57,7 @@ def async_transport(address: Address, credentials: Credentials) -> AsyncTranspor
     if address.scheme == "fake":
         from nosclient.testing._fake_transport import AsyncFakeTransport
 
-        return AsyncFakeTransport(address)
+        return AsyncFakeTransport(address, credentials)
     from nosclient._transport_http import AsyncHttpTransport
 
     return AsyncHttpTransport(address, credentials)

@@ -27,6 +27,26 @@ def to_be_in_sequence(name: str) -> InvalidInput:
     )
 
 
+def check_options(priority: int, parameters: Mapping[str, str | int | float | bool] | None) -> None:
+    """Refuse what the protocols cannot carry.
+
+    Raises:
+        InvalidInput: a priority or a whole number that is out of range, a value of another type.
+    """
+    if not isinstance(priority, int) or not 0 <= priority < 2**64:
+        raise InvalidInput(
+            f"priority={priority!r}; write a whole number, 0 for the model's default"
+        )
+    for name, value in (parameters or {}).items():
+        if not isinstance(value, str | bool | int | float):
+            found = type(value).__name__
+            raise InvalidInput(
+                f"the parameter {name!r} is of type {found}; Triton takes str, bool, int and float"
+            )
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InvalidInput(f"the parameter {name!r} is {value}; Triton takes 64 bits")
+
+
 def checked(
     method: str,
     in_sequence: bool,

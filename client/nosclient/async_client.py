@@ -211,6 +211,8 @@ class AsyncClient:
                     await asyncio.sleep(step.seconds)
                     step = routed.send(None)
                     continue
+                if self._closed and isinstance(step, Call):
+                    raise ClientClosed(f"{self!r} was closed before the answer")
                 try:
                     answer = await transports[step.endpoint].perform(step)
                 except (NosClientError, RuntimeError, asyncio.CancelledError) as error:

@@ -338,6 +338,8 @@ class Client:
                     time.sleep(step.seconds)
                     step = routed.send(None)
                     continue
+                if self._closed and isinstance(step, Call):
+                    raise ClientClosed(f"{self!r} was closed before the answer")
                 try:
                     answer = self._transports[step.endpoint].perform(step)
                 except (NosClientError, ValueError) as error:  # ValueError: gRPC's, once closed

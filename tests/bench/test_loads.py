@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import tritonclient.grpc
 
 from nosbuild.bench import Level, bench
 
@@ -153,9 +154,11 @@ def test_requests_of_others_are_told_apart(service, measure):
     assert any("came from others" in note for note in level.notes)
 
 
-def test_large_tensors_through_shared_memory(measure):
+def test_large_tensors_through_shared_memory(measure, service):
     found = measure("late", Level(concurrency=2), duration=1.0, shared_memory=True)
     assert found.transport == "system shared memory (tensors of 64 KiB and more)"
     assert found.levels[0].failed == {}
     assert found.levels[0].answered > 0
+    with tritonclient.grpc.InferenceServerClient(service.grpc_url) as asked:
+        assert asked.get_system_shared_memory_status(as_json=True) == {}
     assert measure("linear", Level(concurrency=1), duration=0.5).transport == ""

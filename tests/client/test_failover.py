@@ -157,10 +157,8 @@ def test_a_server_restarts_under_its_client(pair, protocol):
         assert client.run("echo", ECHO)["int8_out"].item() == 1
         pair[0].kill()
         for _ in range(2):
-            began = time.monotonic()
             with pytest.raises(ServerUnavailable, match="is the server running") as caught:
                 client.run("echo", ECHO)
-            assert time.monotonic() - began < 20  # of its deadline of 30
         assert not caught.value.was_sent
         pair[0].start()
         client.wait_until_ready(model="echo")

@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from nosbuild.bench.level import Seen
 
 _Message = Any
-"""A Target, then any number of Shares."""
+"""A Target, then any number of Shares; None at the end."""
+PATIENCE_SECONDS = 2.0
+"""For its client to be closed, when no more is wanted of it."""
 
 
 def main() -> None:
@@ -35,8 +38,8 @@ def main() -> None:
     target = messages.get()
     with make_client(target) as client:
         _say(None, answers)  # ready
-        while True:
-            _say(callers_of(client, target, messages.get()), answers)
+        while (share := messages.get()) is not None:
+            _say(callers_of(client, target, share), answers)
 
 
 def _say(answer: Seen | None, answers: BinaryIO) -> None:
@@ -45,11 +48,13 @@ def _say(answer: Seen | None, answers: BinaryIO) -> None:
 
 
 def _read(source: BinaryIO, messages: SimpleQueue[_Message]) -> None:
-    """Hands the messages on; at the end nothing is left to do, whatever is in flight."""
+    """Hands the messages on; at the end None, and soon nothing, whatever is in flight."""
     try:
         while True:
             messages.put(pickle.load(source))
     except (EOFError, pickle.UnpicklingError):
+        messages.put(None)
+        time.sleep(PATIENCE_SECONDS)
         os._exit(0)
 
 

@@ -11,9 +11,10 @@ import time
 from array import array
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from nosbuild.bench.level import Level, Seen, Share, Target
+from nosbuild.bench.load_process import PATIENCE_SECONDS
 from nosbuild.errors import HostError
 
 CALLERS_A_PROCESS = 4
@@ -115,15 +116,23 @@ class LoadProcesses:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # It closes its client: the server maps memory for that until it is told.
         for child in self._children:
-            child.kill()  # it holds nothing but connections
+            _close(child.stdin)
         for child in self._children:
-            child.wait()
-            for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    with suppress(OSError):  # what it did not read any more
-                        pipe.close()
+            try:
+                child.wait(2 * PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            _close(child.stdout)
         self._log.close()
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        with suppress(OSError):  # what it did not read any more
+            pipe.close()
 
 
 def shares_of(level: Level, seconds: float, begin: float, processes: int) -> list[Share]:

@@ -158,7 +158,7 @@ def _address(url: str, record: ServiceRecord | None, protocol: str | None) -> st
         # A url that was given, without a protocol, says which one.
         asked = protocol or ("http" if url == record.http_url else "grpc")
         return record.http_url if asked == "http" else record.grpc_url
-    said = "http" if url.startswith("http://") else "grpc"
+    said = "http" if url.startswith(("http://", "https://")) else "grpc"
     if protocol and protocol != said:
         raise RequestError(
             f"{url} is a url for {said}, not {protocol}",

@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from nosclient._address import Address
 from nosclient._call import Call, Chunk, Tensor, Turn
+from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._grpc_messages import raw, read_answer, request_message
 from nosclient.testing._fake_model import FakeRequest
@@ -27,14 +28,16 @@ from nosclient.testing._fake_server import FakeServer, find
 class FakeTransport:
     """Blocking calls, from any thread."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, credentials: Credentials) -> None:
         self._url = str(address)
+        self._credentials = credentials
         self._server = find(address.port)
 
     def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""
         if isinstance(call, Turn):
             return call.stream.take(call)
+        call = call._replace(headers=self._credentials.headers(call.headers))
         with translated(call, self._url):
             server = self._reached(call)
             if call.method == "stream_infer":
@@ -62,8 +65,8 @@ class FakeTransport:
 class AsyncFakeTransport:
     """The same on an event loop; others get their turn before each call."""
 
-    def __init__(self, address: Address) -> None:
-        self._transport = FakeTransport(address)
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        self._transport = FakeTransport(address, credentials)
 
     async def perform(self, call: Call | Turn) -> Any:
         """The server's answer; raises a NosClientError."""

@@ -97,7 +97,10 @@ class TritonPythonModel:
                 responses.append(pb_utils.InferenceResponse(tensors))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
                 responses.append(self._failed(Failure(error)))
-        self._read_streams.release(requests)
+        try:
+            self._read_streams.release(requests)
+        except Exception as error:  # noqa: BLE001 - one raised here would kill the worker
+            self._warn(f"streams that were read are kept: {error}")
         return responses
 
     def finalize(self):

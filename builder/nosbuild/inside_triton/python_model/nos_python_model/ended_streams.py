@@ -56,10 +56,16 @@ class EndedStreams:
                 ended.append(self._ended.popleft())
             except IndexError:  # another thread took it
                 break
-        if all(carrier.is_cancelled() for carrier in carriers):
-            self._ended.extend(ended)
+        is_answered = False
+        try:
+            is_answered = not all(carrier.is_cancelled() for carrier in carriers)
+        finally:
+            if not is_answered:
+                self._ended.extend(ended)
 
     def _read(self, responses):
-        while responses.next() is not None:
-            pass
-        self.keep(responses)
+        try:
+            while responses.next() is not None:
+                pass
+        finally:
+            self.keep(responses)

@@ -152,6 +152,9 @@ class Streaming:
     def _end(self, stream, failure):
         try:
             self._read_streams.release([stream.leg])
+        except Exception as error:  # noqa: BLE001 - the stream has to be ended all the same
+            pb_utils.Logger.log_error(f"streams that were read are kept: {error}")
+        try:
             stream.end(None if failure is None else self._failed(failure))
         except Exception as error:  # noqa: BLE001 - nobody is left to be told but the log
             pb_utils.Logger.log_error(f"a stream could not be ended: {error}")
