@@ -58,7 +58,7 @@ def request_message(call: Call, url: str) -> Any:
         if name in _RESERVED or name.startswith("triton_"):
             reason = f'Parameter "{name}" is a reserved parameter and cannot be specified.'
             raise translate(InferenceServerException(reason), call, url)
-        _set(message.parameters[name], name, value, call, url)
+        _set(message.parameters[name], value)
     if call.priority:
         message.parameters["priority"].uint64_param = call.priority
     if (timeout := call.queue_timeout_us) is not None:
@@ -127,18 +127,15 @@ def _array(datatype: str, raw: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any
     return array
 
 
-def _set(parameter: Any, name: str, value: Any, call: Call, url: str) -> None:
+def _set(parameter: Any, value: str | int | float | bool) -> None:
     if isinstance(value, bool):
         parameter.bool_param = value
     elif isinstance(value, int):
         parameter.int64_param = value
     elif isinstance(value, float):
         parameter.double_param = value
-    elif isinstance(value, str):
-        parameter.string_param = value
     else:
-        reason = f'The parameter datatype "{type(value)}" for key "{name}" is not supported.'
-        raise translate(InferenceServerException(reason), call, url)
+        parameter.string_param = value
 
 
 def raw(tensor: Tensor) -> bytes:

@@ -41,7 +41,8 @@ def check_options(priority: int, parameters: Mapping[str, str | int | float | bo
         if not isinstance(value, str | bool | int | float):
             found = type(value).__name__
             raise InvalidInput(
-                f"the parameter {name!r} is of type {found}; Triton takes str, bool, int and float"
+                f"the parameter {name!r} is of type {found}, which is not supported; Triton takes "
+                "str, bool, int and float"
             )
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise InvalidInput(f"the parameter {name!r} is {value}; Triton takes 64 bits")
