@@ -23,6 +23,8 @@ class Way:
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
+        self._all: list[socket.socket] = []
+        self._carriers: list[threading.Thread] = []
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -33,8 +35,13 @@ class Way:
                 end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+        for carrier in self._carriers:
+            carrier.join(10)
+        for end in self._all:
+            end.close()
 
     def _accept(self) -> None:
         while True:
@@ -44,8 +51,11 @@ class Way:
                 return
             there = socket.create_connection(self._server)
             self._open += [here, there]
-            for one, other in ((here, there), (there, here)):
-                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+            self._all += [here, there]
+            for pair in ((here, there), (there, here)):
+                carrier = threading.Thread(target=self._carry, args=pair, daemon=True)
+                self._carriers.append(carrier)
+                carrier.start()
 
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
