@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy.typing as npt
 
+from nosclient._at_exit import close_at_exit
 from nosclient._call import Call, Operation, Pause, T
 from nosclient._credentials import Token
 from nosclient._errors import ClientClosed, NosClientError
@@ -95,7 +94,7 @@ class Client:
         self._pool = WorkerPool()
         self._closed = False
         if shared_memory != "off":
-            _SHARING.add(self)
+            close_at_exit(self)
 
     def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
         """Every model in the server's repository, loaded or not."""
@@ -355,13 +354,3 @@ class Client:
             return result
         finally:
             routed.close()
-
-
-_SHARING: weakref.WeakSet[Client] = weakref.WeakSet()
-"""Clients that may share memory with a server, which maps it until they say that it is free."""
-
-
-@atexit.register
-def _close_at_exit() -> None:
-    for client in list(_SHARING):
-        client.close()
