@@ -85,6 +85,9 @@ _MODEL_FAILED = frozenset(
 _DEAD_WORKER = re.compile(r"Stub process '(?P<model>[^']+)_\d+_\d+' is not healthy")
 """Triton's words where the process that ran a Python-based model has ended; it starts no other."""
 
+_CUT_OFF = "Internal error from Core"
+"""gRPC's asyncio: the server ended a stream while the request was written; why it did is lost."""
+
 _NOT_POLLED = "failed to poll from model repository"
 _NOT_THERE = (
     "; its repository has no such model, or one that is not built or has a config.pbtxt that "
@@ -167,6 +170,13 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     kind = GRPC.get(status) or HTTP.get(status, ServerError)
     if kind is DeadlineExceeded:
         return _deadline(call, url)
+    if status == "INTERNAL" and message == _CUT_OFF:
+        return ServerUnavailable(
+            f"{url} ended {call.method} of {call.model!r} before it had taken the request: is this "
+            "client let in there?",
+            was_sent=False,
+            is_lost=False,
+        )
     if restricted := _RESTRICTED.search(message):
         return Unauthorized(_no_entry(call, url, restricted[1]))
     if kind is Unauthorized:
