@@ -24,7 +24,7 @@ def request(call: Call, url: str) -> tuple[str, Any]:
     """The procedure's name, and the message to send.
 
     Raises:
-        InvalidInput: a parameter that the protocol does not take.
+        InvalidInput: a parameter of a reserved name.
     """
     if call.method == "infer":
         return "ModelInfer", request_message(call, url)

@@ -38,7 +38,7 @@ def request_message(call: Call, url: str) -> Any:
     """The protocol's ModelInferRequest.
 
     Raises:
-        InvalidInput: a parameter of a reserved name, or of a type that the protocol lacks.
+        InvalidInput: a parameter of a reserved name.
     """
     message = service_pb2.ModelInferRequest(
         model_name=call.model, model_version=call.version, id=call.request_id
