@@ -6,11 +6,12 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Deadline, Operation
+from nosclient._call import NO_PARAMETERS, Call, Deadline, Operation
 from nosclient._codec import without_batch_axis
 from nosclient._errors import (
     InferenceFailed,
@@ -37,6 +38,22 @@ from nosclient._shared_memory import SharedMemory
 from nosclient._tracing import NO_HEADERS
 from nosclient._way_to_call import check_options, checked, to_be_in_sequence, to_be_streamed
 
+
+class Inference(NamedTuple):
+    """One that is ready to be sent."""
+
+    call: Call
+    observed: Observed
+    limit: Deadline
+
+    def answered(self, outputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The outputs as the caller takes them; that is its end."""
+        call, observed, _ = self
+        observed.receives(call, outputs)
+        observed.answered()
+        return without_batch_axis(outputs) if call.is_item else outputs
+
+
 _DECOUPLED = "decoupled transaction policy"
 """In Triton's refusal to run a model that streams as one request with one answer."""
 _NO_SEQUENCE = "must specify a non-zero or non-empty correlation ID"
@@ -57,6 +74,7 @@ class Operations:
             settings.shared_memory, len(settings.addresses), settings.retries
         )
         self._signatures: dict[tuple[str, str], Signature] = {}
+        self._is_plain = self.shared_memory.is_off and len(settings.addresses) == 1
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""
@@ -103,6 +121,61 @@ class Operations:
                 either=either,
             )
             return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
+
+    def ready(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str | int,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool = False,
+    ) -> Inference | None:
+        """The usual inference, for which no generator is needed: it is one call to the one server.
+
+        None where it is not, or may not be, that: it is left to ``run``.
+        """
+        if not self._is_plain:
+            return None
+        began = perf_counter()
+        limit = self.limit(deadline)
+        asked = [outputs] if isinstance(outputs, str) else outputs
+        try:
+            version = _checked_version(name, version)
+            signature = self._signatures.get((name, version))
+            if signature is None:
+                return None
+            if priority or parameters:
+                check_options(priority, parameters)
+            tensors, is_item = checked(
+                "infer", False, signature, inputs, asked, strict=self._strict, either=either
+            )
+        except InvalidInput:
+            return None
+        observed = self.observer.begin("infer", name, version, began)
+        call = Call(
+            "infer",
+            limit.remaining(),
+            name,
+            version,
+            tensors,
+            asked,
+            priority,
+            parameters or NO_PARAMETERS,
+            headers=observed.headers,
+            is_item=is_item,
+        )
+        observed.sends(call)
+        return Inference(call, observed, limit)
+
+    def resumed(self, inference: Inference) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """What ``run`` makes of it from its call on, which comes first."""
+        call, observed, limit = inference
+        with observed:
+            return (yield from self.infer(call._replace(timeout=limit.remaining()), observed))
 
     def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""
@@ -154,15 +227,19 @@ class Operations:
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
         signature = known or (yield from self._fetch(name, version, limit))
-        ways = {"strict": self._strict, "either": either}
+        strict = self._strict
         try:
-            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
+            tensors, is_item = checked(
+                method, in_sequence, signature, inputs, asked, strict=strict, either=either
+            )
         except InvalidInput:
             if known is None:
                 raise
             # The model may have been replaced by one with another signature since.
             signature = yield from self._fetch(name, version, limit)
-            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
+            tensors, is_item = checked(
+                method, in_sequence, signature, inputs, asked, strict=strict, either=either
+            )
         call = Call(
             method,
             limit.remaining(),
@@ -171,7 +248,7 @@ class Operations:
             tensors,
             asked,
             priority,
-            parameters or {},
+            parameters or NO_PARAMETERS,
             headers=headers,
         )
         return signature, call._replace(is_item=True) if is_item else call
