@@ -97,20 +97,20 @@ class Layout:
         Raises:
             NosClientError: it is none.
         """
-        found, end = {}, 0
-        for name, dtype, shape, before, start, end in self._outputs:
-            if not response.startswith(before, start - len(before)):
-                break
-            found[name] = np.ndarray(shape, dtype, response[start:end])  # a view, in one step
-        else:
-            if end == len(response) and end:
+        if self._outputs and len(response) == self._outputs[-1].end:
+            found = {}
+            for name, dtype, shape, before, start, end in self._outputs:
+                if not response.startswith(before, start - len(before)):
+                    break
+                found[name] = np.ndarray(shape, dtype, response[start:end])  # a view, in one step
+            else:
                 return found
         try:
             message = service_pb2.ModelInferResponse.FromString(response)
-        except DecodeError as error:
+            answer = read_answer(message, call.places)
+        except (DecodeError, ValueError, TypeError) as error:  # gRPC's own words, and its code
             told = InferenceServerException("Exception deserializing response!", "INTERNAL")
             raise translate(told, call, url) from error
-        answer = read_answer(message, call.places)
         if not call.places:
             self._outputs = _laid_out(response, message)
         return answer
