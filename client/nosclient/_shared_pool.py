@@ -91,6 +91,7 @@ class Pool:
             regions = list(self._all.values())
             self._all.clear()
             self._free.clear()
+            self._returned.clear()
             self._bytes = 0
             self._owner = os.getpid()
         return regions
@@ -101,8 +102,9 @@ class Pool:
         return self._owner != os.getpid()
 
     def give_back(self, region: Region) -> None:
-        """It may be leased again."""
-        self._returned.append(region)
+        """It may be leased again, unless it was dropped meanwhile."""
+        if region.name in self._all:
+            self._returned.append(region)
 
 
 class Lease:
