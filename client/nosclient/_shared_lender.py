@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from nosclient._call import Call, Deadline, Operation
 from nosclient._errors import DeadlineExceeded, NosClientError, ServerUnavailable
 from nosclient._shared_pool import Lease, Pool
-from nosclient._shared_region import Kind, KindName, Region, abandoned, is_left_behind
+from nosclient._shared_region import Kind, Region, abandoned, is_left_behind
 from nosclient._shared_with_server import (
     ANSWERED,
     IN_USE,
@@ -33,8 +33,6 @@ _FIRST_RELEASE = (2, 50)
 _PATIENCE_SECONDS = 5.0
 """Until what the server may still be at is tried to be taken back again."""
 _GOODBYE_SECONDS = 1.0
-TITLES: dict[KindName, str] = {"system": "shared memory"}
-_INSTEAD: dict[KindName, str] = {"system": "tensors travel on the wire"}
 
 _log = logging.getLogger("nosclient")
 
@@ -123,14 +121,14 @@ class Lender:
     @property
     def why_not(self) -> str:
         """Why tensors do not go this way, for a person to read."""
-        return f"{TITLES[self.kind.name]}: {self.refusal or self.no_room}"
+        return f"{self.kind.title}: {self.refusal or self.no_room}"
 
     def give_up(self, reason: str) -> None:
         """Try it no more."""
         if not self.refusal:
             self.refusal = reason
             level = logging.WARNING if self.is_needed else logging.INFO
-            _log.log(level, "%s; %s", _INSTEAD[self.kind.name], self.why_not)
+            _log.log(level, "%s; %s", self.kind.instead, self.why_not)
 
     def close(self) -> Operation[None]:
         """Give back what the server maps; what it is still at, another client will."""
@@ -150,6 +148,9 @@ class Lender:
 
     def _probe(self, limit: Deadline) -> Operation[bool]:
         """Whether the server can be asked to share, and what it still holds of dead clients."""
+        if reason := self.kind.missing():
+            self.give_up(reason)
+            return False
         self.kind.clean_up()
         try:
             metadata = yield Call("get_server_metadata", limit.remaining())

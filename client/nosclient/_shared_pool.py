@@ -93,6 +93,7 @@ class Pool:
             regions = list(self._all.values())
             self._all.clear()
             self._free.clear()
+            self._returned.clear()
             self._bytes = 0
             self._owner = os.getpid()
         return regions
@@ -104,7 +105,8 @@ class Pool:
 
     def give_back(self, region: Region) -> None:
         """It may be leased again."""
-        self._returned.append(region)
+        if self.has(region):
+            self._returned.append(region)
 
     def _rounded(self, size: int) -> int:
         """At most a quarter more, so that requests of about one size share regions."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-KindName = Literal["system"]
+KindName = Literal["system", "cuda"]
 _PREFIX = "nosclient"
 abandoned: dict[str, Region | None] = {}
 """Regions of this process that a server had still in use when their client was closed."""
@@ -60,11 +60,18 @@ class Kind(Protocol):
 
     Attributes:
         name: as Triton's protocols spell it.
+        title: the same for a person to read.
+        instead: what becomes of tensors where there is none.
         smallest: bytes of the smallest region; the size of each is a multiple of it.
     """
 
     name: KindName
+    title: str
+    instead: str
     smallest: int
+
+    def missing(self) -> str:
+        """Why there is none of it on this machine; empty where there is."""
 
     def room(self) -> int:
         """Bytes that one client may share, all regions together.

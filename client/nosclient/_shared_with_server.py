@@ -41,6 +41,11 @@ METHODS: dict[KindName, Methods] = {
         "register_system_shared_memory",
         "unregister_system_shared_memory",
     ),
+    "cuda": Methods(
+        "get_cuda_shared_memory_status",
+        "register_cuda_shared_memory",
+        "unregister_cuda_shared_memory",
+    ),
 }
 
 

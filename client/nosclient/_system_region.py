@@ -24,7 +24,13 @@ class SystemMemory:
     """The kind: POSIX shared memory of this machine."""
 
     name: KindName = "system"
+    title = "shared memory"
+    instead = "tensors travel on the wire"
     smallest = 1 << 16
+
+    def missing(self) -> str:
+        """Empty: where there is no room for any, a region says so."""
+        return ""
 
     def room(self) -> int:
         """Half of what the system has free."""
