@@ -58,7 +58,7 @@ class Lender:
         self._pool = Pool(kind, limit)
         # What the server may be at, and since when.
         self._unsure: list[tuple[Region, float]] = []
-        weakref.finalize(self, _abandon, self._pool).atexit = False
+        weakref.finalize(self, _abandon, self._pool, self._unsure).atexit = False
 
     def is_ready(self, limit: Deadline) -> Operation[bool]:
         """Whether a region may be asked for; what can be given back is given back before."""
@@ -114,8 +114,10 @@ class Lender:
         """Begin anew, unless another thread did since these were leased."""
         if not any(self._pool.has(lease.region) for lease in leases):
             return
-        self._pool.drop_all()
-        self._unsure.clear()
+        now = time.monotonic()
+        regions = [*self._pool.drop_all(), *(region for region, _ in self._unsure)]
+        # A server that was not started again, but told to forget, would have some of them still.
+        self._unsure[:] = [(region, now) for region in regions if region.is_held]
         self.is_known = False
 
     @property
@@ -133,7 +135,7 @@ class Lender:
     def close(self) -> Operation[None]:
         """Give back what the server maps; what it is still at, another client will."""
         regions = [*self._pool.drop_all(), *(region for region, _ in self._unsure)]
-        self._unsure = []
+        self._unsure.clear()
         self.refusal = "the client is closed"
         _leave(regions)
         names = [region.name for region in regions]
@@ -195,6 +197,6 @@ def _leave(regions: Iterable[Region]) -> None:
     abandoned.update((region.name, region if region.is_held else None) for region in regions)
 
 
-def _abandon(pool: Pool) -> None:
+def _abandon(pool: Pool, unsure: Iterable[tuple[Region, float]]) -> None:
     """A client that was dropped without being closed: the next one gives back for it."""
-    _leave(pool.drop_all())
+    _leave([*pool.drop_all(), *(region for region, _ in unsure)])

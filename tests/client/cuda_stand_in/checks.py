@@ -184,6 +184,9 @@ def a_server_that_was_started_again(url):
     np.testing.assert_array_equal(late(client, x), 2 * X)
     assert x.copies == 1
     assert len(side.mapped) == 1
+    assert allocations() == 3  # it might have been told to forget only some
+    shared_lender._PATIENCE_SECONDS = 0.0
+    late(client, x)
     gc.collect()
     assert allocations() == 2
     client.close()
@@ -214,10 +217,15 @@ def what_the_server_may_still_read(url):
 def a_client_that_was_dropped(url):
     client, side = served(url, "cuda")
     late(client, X)
-    left = set(side.mapped)
+    side.is_late = True
+    try:
+        late(client, X)
+        raise AssertionError("it was late")
+    except DeadlineExceeded:
+        left = set(side.mapped)
     del client
     gc.collect()
-    assert allocations() == 2  # mapped still
+    assert allocations() == len(left) == 2  # mapped still
     client, other = served(url, "cuda")
     other.mapped.update(side.mapped)
     late(client, X)
