@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from typing import cast as cast_type
 
 import numpy as np
 import numpy.typing as npt
 
 from nosclient._casts import FLOATS, Unfit, cast, floats, integers
+from nosclient._cuda_arrays import DeviceArray
 from nosclient._foreign_arrays import from_image, from_tensor, is_image, is_tensor
 from nosclient._model_info import TensorInfo
 
@@ -34,6 +36,11 @@ def array_for(info: TensorInfo, value: Any, strict: bool) -> npt.NDArray[Any]:
         if value.dtype == info.dtype and datatype != "BF16":
             return value  # the usual case, as quickly as can be
         return _from_typed(info, value, strict)
+    if isinstance(value, DeviceArray):
+        if value.dtype == info.dtype and info.datatype != "BF16":
+            # Until SharedMemory has found a place for it, only its shape is looked at.
+            return cast_type("npt.NDArray[Any]", value)
+        value = value.source
     if isinstance(value, list | tuple):
         first = value
         while isinstance(first, list | tuple) and first:
@@ -124,6 +131,8 @@ def _described(raw: npt.NDArray[Any]) -> str:
 
 
 def _strings(value: Any) -> npt.NDArray[Any]:
+    if isinstance(value, DeviceArray):
+        value = value.source
     if isinstance(value, bytearray | memoryview):  # numpy would see a row of numbers
         value = bytes(value)
     # dtype=object from the start: numpy's own "S" strings lose trailing zero bytes.

@@ -30,6 +30,9 @@ Method = Literal[
     "get_system_shared_memory_status",
     "register_system_shared_memory",
     "unregister_system_shared_memory",
+    "get_cuda_shared_memory_status",
+    "register_cuda_shared_memory",
+    "unregister_cuda_shared_memory",
     "load_model",
     "unload_model",
     "infer",
@@ -59,8 +62,13 @@ class RegionCall(NamedTuple):
     """A region of shared memory that the server shall map, or let go of."""
 
     name: str
-    key: str = ""
     size: int = 0
+    key: str = ""
+    """Of system memory."""
+    handle: bytes = b""
+    """Of CUDA's memory (cudaIpcMemHandle_t); empty for system memory."""
+    device: int = 0
+    """The number of the GPU."""
 
 
 class SequenceStep(NamedTuple):

@@ -101,7 +101,7 @@ class _BatchAxis:
             # value in a list may be an item's, too, if that is what the other inputs are.
             if array.size != 1:
                 self._with = self._with or f"{info.name!r} {shape}"
-            return array[:, np.newaxis]
+            return array.reshape((*array.shape, 1))
         if array.ndim == axes:
             self._with = self._with or f"{info.name!r} {shape}"
             return array
@@ -109,7 +109,7 @@ class _BatchAxis:
             array = array.reshape((1,) * (axes - 1))
         if array.ndim + 1 == axes:
             self._without = self._without or f"{info.name!r} {shape}"
-            return array[np.newaxis]
+            return array.reshape((1, *array.shape))
         return array  # of another rank, which the check of its shape tells
 
     @property
@@ -140,7 +140,7 @@ def _with_axes(
         return array.reshape((1,) * len(wanted))
     if batched and array.ndim == 1 and wanted == (-1, 1):
         # Triton has no tensors without axes: one word an item stands as [batch, 1].
-        return array[:, np.newaxis]
+        return array.reshape((*array.shape, 1))
     if batched and in_sequence and array.ndim + 1 == len(wanted):
         return array[np.newaxis]
     return array  # which the check of its shape refuses

@@ -132,4 +132,22 @@ _PROCEDURES = {
         lambda call: service_pb2.SystemSharedMemoryUnregisterRequest(name=_region(call).name),
         _nothing,
     ),
+    "get_cuda_shared_memory_status": _Procedure(
+        "CudaSharedMemoryStatus", lambda _: service_pb2.CudaSharedMemoryStatusRequest(), _plain
+    ),
+    "register_cuda_shared_memory": _Procedure(
+        "CudaSharedMemoryRegister",
+        lambda call: service_pb2.CudaSharedMemoryRegisterRequest(
+            name=_region(call).name,
+            raw_handle=_region(call).handle,
+            device_id=_region(call).device,
+            byte_size=_region(call).size,
+        ),
+        _nothing,
+    ),
+    "unregister_cuda_shared_memory": _Procedure(
+        "CudaSharedMemoryUnregister",
+        lambda call: service_pb2.CudaSharedMemoryUnregisterRequest(name=_region(call).name),
+        _nothing,
+    ),
 }

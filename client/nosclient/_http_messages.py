@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +75,23 @@ def _asked_output(call: Call, name: str) -> Any:
 
 def _region_arguments(region: RegionCall) -> dict[str, Any]:
     arguments: dict[str, Any] = {"name": region.name}
-    if region.size:
+    if region.handle:
+        arguments.update(
+            raw_handle=b64encode(region.handle).decode(),
+            device_id=region.device,
+            byte_size=region.size,
+        )
+    elif region.size:
         arguments.update(key=region.key, byte_size=region.size)
     return arguments
+
+
+def registration_body(region: RegionCall) -> bytes:
+    """What Triton's shared memory extensions take to register it."""
+    arguments = _region_arguments(region)
+    del arguments["name"]
+    if region.handle:
+        arguments["raw_handle"] = {"b64": arguments["raw_handle"]}
+    else:
+        arguments["offset"] = 0
+    return json.dumps(arguments).encode()

@@ -14,7 +14,7 @@ from nosclient._address import Address
 from nosclient._call import Call
 from nosclient._errors import NosClientError
 from nosclient._recorder import Recorder, array_bytes
-from nosclient._stats import CANCELLED, OK, SYSTEM
+from nosclient._stats import CANCELLED, OK
 from nosclient._tracing import NO_HEADERS, Tracer, end
 
 
@@ -75,27 +75,23 @@ class Observed:
 
     def sends(self, call: Call) -> None:
         """The tensors of a request go out; those in shared memory are counted as such."""
-        sent = shared = 0
+        sent = 0
         for tensor in call.tensors:
             if tensor.place is None:
                 sent += array_bytes(tensor.array)
             else:
-                shared += tensor.place.size
+                self._recorder.travelled(tensor.place.kind, tensor.place.size, 0)
         self.sent = sent
-        if shared:
-            self._recorder.travelled(SYSTEM, shared, 0)
 
     def receives(self, call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """The outputs of its answer came, or the server wrote them into shared memory."""
-        received = shared = 0
+        received = 0
         for name, array in outputs.items():
-            if name in call.places:
-                shared += array.nbytes
+            if (place := call.places.get(name)) is not None:
+                self._recorder.travelled(place.kind, 0, array.nbytes)
             else:
                 received += array_bytes(array)
         self.received = received
-        if shared:
-            self._recorder.travelled(SYSTEM, 0, shared)
 
     def chunk(self, received: int) -> None:
         """A chunk of so many bytes came."""

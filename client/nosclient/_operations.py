@@ -107,6 +107,7 @@ class Operations:
 
         Where ``either`` is asked for, the inputs may be one item's, without the batch axis.
         """
+        inputs = self.shared_memory.on_gpu(inputs)
         with self.observer.begin("infer", name, version) as observed:
             signature, call = yield from self.prepared(
                 "infer",

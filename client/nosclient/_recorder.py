@@ -104,7 +104,7 @@ class Recorder:
             self._wire[1] += received
 
     def travelled(self, kind: str, sent: int, received: int) -> None:
-        """Bytes of tensors by the way that they went: ``wire``, ``system``."""
+        """Bytes of tensors by the way that they went: ``wire``, ``system``, ``cuda``."""
         with self._lock:
             traffic = self._traffic.get(kind)
             if traffic is None:

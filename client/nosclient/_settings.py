@@ -55,7 +55,7 @@ class Settings:
             raise InvalidInput(
                 f"shared_memory={shared_memory!r} is not known; write one of {shown}"
             )
-        if shared_memory == "system" and len(addresses) > 1:
+        if shared_memory in ("system", "cuda") and len(addresses) > 1:
             raise InvalidInput(
                 "shared memory is for one server, and several urls are given; write "
                 'shared_memory="auto", which takes the wire then'

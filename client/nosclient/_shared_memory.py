@@ -4,53 +4,47 @@ Nothing is copied into messages or through sockets then: inputs are copied once 
 the server maps, outputs are written there by the server and handed out as views. Where that cannot
 be had, on another machine for example, everything travels on the wire as it did.
 
+What lies on a GPU is copied within it, into memory there that the server maps. Tensors of the host
+go there only where that is asked for: a copy to the GPU and back is for the server to decide.
+
 No socket here: these generators yield calls, like all operations.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-import weakref
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from nosclient._call import Call, Deadline, Operation, RegionCall, Tensor
-from nosclient._errors import (
-    DeadlineExceeded,
-    NosClientError,
-    ServerError,
-    ServerUnavailable,
-)
+from nosclient._call import Call, Deadline, Operation, Tensor
+from nosclient._casts import Unfit
+from nosclient._cuda_arrays import DeviceArray, on_gpu
+from nosclient._cuda_region import CudaMemory
+from nosclient._errors import InvalidInput, ServerError, ServerUnavailable
 from nosclient._model_info import Signature
 from nosclient._observer import Observed
 from nosclient._output_sizes import LEAST, Outputs, OutputSizes, is_numeric
-from nosclient._shared_pool import Lease, Place, Pool, padded
-from nosclient._shared_region import abandoned, is_left_behind, unlink_left_behind
-from nosclient._shared_with_server import ANSWERED, IN_USE, TRIES, clear, names_of, unregister
+from nosclient._shared_lender import Lender
+from nosclient._shared_pool import Lease, Place, padded
+from nosclient._shared_with_server import ANSWERED
+from nosclient._system_region import SystemMemory
 from nosclient._transport_kind import Mode, Transport
 
-_FIRST_RELEASE = (2, 50)
-"""Triton 24.09: before it, a region that is taken back while it is used crashes the server."""
-_PATIENCE_SECONDS = 5.0
-"""Until what the server may still be at is tried to be taken back again."""
-_GOODBYE_SECONDS = 1.0
 _GONE = "Unable to find shared memory region"
 _TOO_SMALL = "shared memory size specified with the request for output"
-
-_log = logging.getLogger("nosclient")
 
 
 class SharedMemory:
     """What one client shares with its server.
 
     Args:
-        mode: ``off``; ``auto``: where it can be had; ``system``: nothing else will do.
+        mode: ``off``; ``auto``: where it can be had, that of a GPU for what lies there;
+            ``system``, ``cuda``: nothing else will do.
         servers: of the client; there is no sharing with several.
         retries: 0: a request that was lost is not sent again, on the wire.
-        limit: bytes that may be shared at most; None for half of what the system has free.
+        limit: bytes that may be shared at most, of each kind; None for a part of what is free.
     """
 
     def __init__(
@@ -59,24 +53,44 @@ class SharedMemory:
         self._mode = mode
         self.is_off = mode == "off"
         self._retries = retries
-        self._no_room = ""
-        self._pool = Pool(limit)
-        self._is_known = False  # that the server maps this machine's memory
-        self._wire = "" if mode != "off" else 'shared_memory="off"'
-        if not self._wire and servers > 1:
-            self._wire = "shared memory is for one server, and there are several"
+        self._off = "" if mode != "off" else 'shared_memory="off"'
+        if not self._off and servers > 1:
+            self._off = "shared memory is for one server, and there are several"
         self._sizes = OutputSizes()
-        self._unsure: list[tuple[str, float]] = []  # names the server may be at, and since when
-        weakref.finalize(self, _abandon, self._pool).atexit = False
+        self._limit = limit
+        self._system = Lender(SystemMemory(), is_needed=mode == "system", limit=limit)
+        self._gpus: dict[int, Lender] = {}
 
     @property
     def transport(self) -> Transport:
         """What is used now, and why."""
-        if self._wire:
-            return Transport("wire", self._wire)
-        if self._is_known:
-            return Transport("system", f"tensors of {LEAST >> 10} KiB and more")
-        return Transport("wire", f"no tensor of {LEAST >> 10} KiB and more was sent yet")
+        if self._off:
+            return Transport("wire", self._off)
+        gpus = list(self._gpus.values())
+        refused = next((gpu.why_not for gpu in gpus if gpu.refusal), "")
+        is_on_gpu = any(gpu.is_known and not gpu.refusal for gpu in gpus)
+        if self._mode == "cuda":
+            return _transport("cuda", is_on_gpu, refused)
+        why_not = self._system.why_not if self._system.refusal else ""
+        host = _transport("system", self._system.is_known, why_not)
+        if is_on_gpu:
+            return Transport("cuda", f"tensors on a GPU; others: {host}")
+        return Transport(host.kind, f"{host.reason}; {refused}") if refused else host
+
+    def on_gpu(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The inputs of an inference; large tensors on a GPU are left there, as DeviceArrays,
+        while they may be sent from there.
+        """
+        if self._mode not in ("auto", "cuda") or self._off or not isinstance(inputs, dict):
+            return inputs
+        found = {}
+        for name, value in inputs.items():
+            if type(value) is np.ndarray or any(gpu.refusal for gpu in self._gpus.values()):
+                continue
+            array = on_gpu(value)
+            if array is not None and array.nbytes >= LEAST:
+                found[name] = array
+        return {**inputs, **found} if found else inputs
 
     def infer(
         self,
@@ -90,191 +104,182 @@ class SharedMemory:
         ``send`` is given the call as it is to be sent, and who watches it.
 
         Raises:
-            ServerError: they cannot, and ``system`` was asked for.
+            ServerError: they cannot, and ``system`` or ``cuda`` was asked for.
         """
-        if self.is_off or (self._wire and self._mode == "auto"):
+        if self.is_off:
             return (yield from send(call, observed))
-        inputs = [tensor for tensor in call.tensors if _is_worth(tensor)]
+        is_on_gpu = any(isinstance(tensor.array, DeviceArray) for tensor in call.tensors)
+        if self._off or (self._system.refusal and self._mode == "auto" and not is_on_gpu):
+            return (yield from send(_on_host(call), observed))
         wanted = self._sizes.wanted(signature, call)
-        if not (inputs or wanted):
+        if not (wanted or any(_is_worth(tensor) for tensor in call.tensors)):
             answer = yield from send(call, observed)
             self._sizes.learn(signature, call, answer)
             return answer
         limit = Deadline(call.timeout)
-        placed = None
-        if not self._wire:
-            placed = yield from self._placed(signature, call, inputs, wanted, limit)
-        if placed is None:
-            if self._mode == "system":
-                reason = self._wire or f"shared memory: {self._no_room}"
-                raise ServerError(f'{reason}; shared_memory="auto" takes the wire instead')
-            return (yield from send(call._replace(timeout=limit.remaining()), observed))
+        placed = yield from self._placed(signature, call, wanted, limit)
+        if not placed.is_in_shared_memory:
+            return (yield from send(placed, observed))
+        leases = _leases(placed)
         try:
             answer = yield from send(placed, observed)
         except ANSWERED as error:
             if _GONE in error.message:  # it was started again
-                self._forget(placed)
+                for lender in self._lenders:
+                    lender.forget(leases)
             elif _TOO_SMALL not in error.message:
                 raise
-            answer = yield from send(call._replace(timeout=limit.remaining()), observed)
+            wire = _on_host(call)._replace(timeout=limit.remaining())
+            answer = yield from send(wire, observed)
         except ServerUnavailable as error:
-            self._keep_from_use(placed)
+            for lender in self._lenders:
+                lender.keep_from_use(leases)
             if not (error.was_sent and self._retries):
                 raise
-            answer = yield from send(call._replace(timeout=limit.remaining()), observed)
+            wire = _on_host(call)._replace(timeout=limit.remaining())
+            answer = yield from send(wire, observed)
         except BaseException:
-            self._keep_from_use(placed)
+            for lender in self._lenders:
+                lender.keep_from_use(leases)
             raise
         self._sizes.learn(signature, call, answer)
         return answer
 
     def close(self) -> Operation[None]:
         """Give back what the server maps; what it is still at, another client will."""
-        names = [region.name for region in self._pool.drop_all()]
-        names += [name for name, _ in self._unsure]
-        self._wire, self._unsure = "the client is closed", []
-        abandoned.update(names)
-        limit = Deadline(_GOODBYE_SECONDS)
-        with suppress(ServerUnavailable, DeadlineExceeded):
-            yield from clear(names, limit, TRIES)
+        self._off = "the client is closed"
+        for lender in self._lenders:
+            yield from lender.close()
+
+    @property
+    def _lenders(self) -> list[Lender]:
+        return [self._system, *self._gpus.values()]
 
     def _placed(
         self,
         signature: Signature,
         call: Call,
-        inputs: Sequence[Tensor],
         wanted: Sequence[tuple[str, int]],
         limit: Deadline,
-    ) -> Operation[Call | None]:
-        if self._pool.is_of_another_process:
-            self._pool.drop_all()
-            self._unsure.clear()
-        if not (self._is_known or (yield from self._probe(limit))):
-            return None
-        yield from self._take_back(limit)
-        source = yield from self._leased(sum(padded(one.array.nbytes) for one in inputs), limit)
-        target = yield from self._leased(sum(padded(size) for _, size in wanted), limit)
-        if (inputs and source is None) or self._wire:
-            return None
-        tensors, offset = [], 0
-        for tensor in call.tensors:
-            if source is not None and _is_worth(tensor):
-                place = Place(source, offset, tensor.array.nbytes)
-                np.copyto(place.view(tensor.array.dtype, tensor.array.shape), tensor.array)
-                tensor = tensor._replace(place=place)
-                offset += padded(place.size)
-            tensors.append(tensor)
-        outputs, places, offset = call.outputs, {}, 0
-        if target is not None:
-            for name, size in wanted:
-                places[name] = Place(target, offset, size)
-                offset += padded(size)
-            # Where one is named, all are: the server sends no others.
-            outputs = outputs or [info.name for info in signature.outputs]
+    ) -> Operation[Call]:
+        """The call with what there is room for in shared memory; the rest is as it was."""
+        tensors = list(call.tensors)
+        gpus: dict[int, list[int]] = defaultdict(list)  # whose memory takes which tensors
+        for index, tensor in enumerate(tensors):
+            if isinstance(tensor.array, DeviceArray):
+                gpus[tensor.array.device].append(index)
+        host = [
+            index
+            for index, tensor in enumerate(tensors)
+            if _is_worth(tensor) and not isinstance(tensor.array, DeviceArray)
+        ]
+        main = self._system
+        if self._mode == "cuda":
+            first = next(iter(gpus), 0)
+            main = self._gpu(first)
+            gpus[first] += host
+        for number, chosen in gpus.items():
+            yield from self._fill(self._gpu(number), tensors, chosen, limit)
+        if self._mode != "cuda":
+            left = [index for chosen in gpus.values() for index in chosen]
+            host += [index for index in left if tensors[index].place is None]
+            tensors = list(_on_host(call._replace(tensors=tensors)).tensors)
+            yield from self._fill(main, tensors, host, limit)
+        places = yield from self._targets(main, wanted, limit)
+        outputs = call.outputs
+        if places and outputs is None:  # where one is named, all are: the server sends no others
+            outputs = [info.name for info in signature.outputs]
         return call._replace(
             timeout=limit.remaining(), tensors=tensors, outputs=outputs, places=places
         )
 
-    def _probe(self, limit: Deadline) -> Operation[bool]:
-        """Whether the server can be asked to share, and what it still holds of dead clients."""
-        unlink_left_behind()
-        try:
-            metadata = yield Call("get_server_metadata", limit.remaining())
-            release = tuple(int(part) for part in metadata["version"].split(".")[:2])
-            if release < _FIRST_RELEASE:
-                self._give_up(f"Triton {metadata['version']} cannot take memory back safely")
-                return False
-            status = yield Call("get_system_shared_memory_status", limit.remaining())
-            yield from clear([name for name in names_of(status) if is_left_behind(name)], limit)
-        except (*ANSWERED, KeyError, ValueError) as error:
-            self._give_up(f"the server does not offer it: {error}")
-            return False
-        except (ServerUnavailable, DeadlineExceeded):
-            if self._mode == "system":
-                raise
-            return False
-        return True
-
-    def _leased(self, size: int, limit: Deadline) -> Operation[Lease | None]:
-        if not size:
-            return None
-        if (lease := self._pool.take(size)) is not None:
-            return lease
-        try:
-            region = self._pool.make(size)
-        except OSError as error:  # for now: others may give some back
-            self._no_room = str(error)
-            _log.debug("shared memory: %s", error)
-            return None
-        try:
-            shared = RegionCall(region.name, region.key, region.size)
-            yield Call("register_system_shared_memory", limit.remaining(), region=shared)
-        except ANSWERED as error:
-            self._pool.drop(region)
-            self._give_up(f"the server cannot map it: {error}")
-            return None
-        except BaseException as error:  # among others: the task was cancelled
-            self._pool.drop(region)
-            self._unsure.append((region.name, time.monotonic()))
-            is_passing = isinstance(error, ServerUnavailable | DeadlineExceeded)
-            if is_passing and self._mode == "auto":
-                return None
-            raise
-        finally:
-            region.unlink()
-        self._is_known = True
-        return Lease(self._pool, region)
-
-    def _take_back(self, limit: Deadline) -> Operation[None]:
-        """Regions of requests whose end was not seen."""
-        now = time.monotonic()
-        for entry in list(self._unsure):
-            name, since = entry
-            if now - since < _PATIENCE_SECONDS:
-                continue
-            try:
-                self._unsure.remove(entry)
-            except ValueError:  # another thread is at it
-                continue
-            try:
-                yield from unregister(name, limit)
-            except BaseException as error:
-                is_answer = isinstance(error, ANSWERED)
-                if not is_answer or IN_USE in str(error):
-                    self._unsure.append((name, now))
-                if not isinstance(error, NosClientError):
-                    raise
-
-    def _keep_from_use(self, placed: Call) -> None:
-        now = time.monotonic()
-        for lease in _leases(placed):
-            region = lease.keep_from_use()
-            self._pool.drop(region)
-            self._unsure.append((region.name, now))
-
-    def _forget(self, placed: Call) -> None:
-        """Begin anew, unless another thread did since the call was made."""
-        if not any(self._pool.has(lease.region) for lease in _leases(placed)):
+    def _fill(
+        self, lender: Lender, tensors: list[Tensor], chosen: Sequence[int], limit: Deadline
+    ) -> Operation[None]:
+        """Give the chosen ones of the tensors their places, if there is a region for them."""
+        if not chosen:
             return
-        self._pool.drop_all()
-        self._unsure.clear()
-        self._is_known = False
+        arrays = [tensors[index].array for index in chosen]
+        lease = yield from self._lease(lender, sum(padded(one.nbytes) for one in arrays), limit)
+        if lease is None:
+            return
+        places = _rowed(lease, [array.nbytes for array in arrays])
+        try:
+            for place, array in zip(places, arrays, strict=True):
+                lease.region.fill(place.offset, array)
+            lease.region.settle()
+        except OSError as error:  # a GPU that is no more to be used by this process
+            lender.give_up(str(error))
+            self._insist(lender)
+            return
+        for place, index in zip(places, chosen, strict=True):
+            tensors[index] = tensors[index]._replace(place=place)
 
-    def _give_up(self, reason: str) -> None:
-        if not self._wire:
-            self._wire = f"shared memory: {reason}"
-            level = logging.INFO if self._mode == "auto" else logging.WARNING
-            _log.log(level, "tensors travel on the wire; %s", self._wire)
+    def _targets(
+        self, lender: Lender, wanted: Sequence[tuple[str, int]], limit: Deadline
+    ) -> Operation[dict[str, Place]]:
+        """Where the server shall write those outputs; empty where there is no region for them."""
+        if not wanted:
+            return {}
+        lease = yield from self._lease(lender, sum(padded(size) for _, size in wanted), limit)
+        if lease is None:
+            return {}
+        places = _rowed(lease, [size for _, size in wanted])
+        return {name: place for (name, _), place in zip(wanted, places, strict=True)}
+
+    def _lease(self, lender: Lender, size: int, limit: Deadline) -> Operation[Lease | None]:
+        lease = None
+        if (yield from lender.is_ready(limit)):
+            lease = yield from lender.lease(size, limit)
+        if lease is None:
+            self._insist(lender)
+        return lease
+
+    def _insist(self, lender: Lender) -> None:
+        if lender.is_needed:
+            way = "another way" if self._mode == "cuda" else "the wire"
+            raise ServerError(f'{lender.why_not}; shared_memory="auto" takes {way} instead')
+
+    def _gpu(self, number: int) -> Lender:
+        if (lender := self._gpus.get(number)) is not None:
+            return lender
+        made = Lender(CudaMemory(number), is_needed=self._mode == "cuda", limit=self._limit)
+        return self._gpus.setdefault(number, made)  # another thread may have been quicker
+
+
+def _rowed(lease: Lease, sizes: Sequence[int]) -> list[Place]:
+    """Places for tensors of these sizes, one after the other."""
+    places, offset = [], 0
+    for size in sizes:
+        places.append(Place(lease, offset, size))
+        offset += padded(size)
+    return places
+
+
+def _on_host(call: Call) -> Call:
+    """The call with what lies on a GPU, and has no place yet, copied to the host."""
+    tensors = []
+    for tensor in call.tensors:
+        if tensor.place is None and isinstance(tensor.array, DeviceArray):
+            try:
+                tensor = tensor._replace(array=tensor.array.to_host())
+            except Unfit as unfit:
+                raise InvalidInput(f"input {tensor.name!r} {unfit}") from unfit
+        tensors.append(tensor)
+    return call._replace(tensors=tensors)
+
+
+def _transport(kind: Literal["system", "cuda"], is_known: bool, why_not: str) -> Transport:
+    if why_not:
+        return Transport("wire", why_not)
+    if is_known:
+        return Transport(kind, f"tensors of {LEAST >> 10} KiB and more")
+    return Transport("wire", f"no tensor of {LEAST >> 10} KiB and more was sent yet")
 
 
 def _leases(placed: Call) -> set[Lease]:
     inputs = (tensor.place for tensor in placed.tensors if tensor.place is not None)
     return {place.lease for place in (*inputs, *placed.places.values())}
-
-
-def _abandon(pool: Pool) -> None:
-    """A client that was dropped without being closed: the next one gives back for it."""
-    abandoned.update(region.name for region in pool.drop_all())
 
 
 def _is_worth(tensor: Tensor) -> bool:

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nosclient._shared_region import FOLDER, Region
+from nosclient._shared_region import Kind, KindName, Region
 
-_SMALLEST = 1 << 16
 _ALIGNMENT = 64
 
 
@@ -25,10 +24,12 @@ class Pool:
     """The regions of one client at one server.
 
     Args:
-        limit: bytes of all regions together; None for half of what the system has free.
+        kind: of memory.
+        limit: bytes of all regions together; None for what the kind has room for.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, kind: Kind, limit: int | None = None) -> None:
+        self._kind = kind
         self._limit = limit
         self._lock = threading.Lock()
         self._free: dict[int, list[Region]] = defaultdict(list)
@@ -45,7 +46,7 @@ class Pool:
                 region = self._returned.popleft()
                 if region.name in self._all:
                     self._free[region.size].append(region)
-            free = self._free[_rounded(size)]
+            free = self._free[self._rounded(size)]
             return Lease(self, free.pop()) if free else None
 
     def make(self, size: int) -> Region:
@@ -54,16 +55,17 @@ class Pool:
         Raises:
             OSError: there is no room for it.
         """
-        size = _rounded(size)
+        size = self._rounded(size)
         with self._lock:
             if self._limit is None:
-                system = os.statvfs(FOLDER)
-                self._limit = system.f_bavail * system.f_frsize // 2
+                self._limit = self._kind.room()
             if self._bytes + size > self._limit:
-                raise OSError(f"{self._limit >> 20} MiB of shared memory are in use")
+                raise OSError(
+                    f"there is room for {self._limit >> 20} MiB of {self._kind.name} memory"
+                )
             self._bytes += size
         try:
-            region = Region(size)
+            region = self._kind.make(size)
         except BaseException:
             with self._lock:
                 self._bytes -= size
@@ -103,25 +105,37 @@ class Pool:
 
     def give_back(self, region: Region) -> None:
         """It may be leased again, unless it was dropped meanwhile."""
-        if region.name in self._all:
+        if self.has(region):
             self._returned.append(region)
+
+    def _rounded(self, size: int) -> int:
+        """At most a quarter more, so that requests of about one size share regions."""
+        smallest = self._kind.smallest
+        size = max(size, smallest)
+        step = max(1 << (size.bit_length() - 3), smallest)
+        return -(-size // step) * step
 
 
 class Lease:
-    """A region in use; it is free again when this and all views of it are gone."""
+    """A region in use; it is free again when this and all views of it are gone.
+
+    Attributes:
+        region: itself.
+        pool: where it is given back to; None once it is not to be.
+    """
 
     def __init__(self, pool: Pool, region: Region) -> None:
         self.region = region
-        self._pool: Pool | None = pool
+        self.pool: Pool | None = pool
 
     def keep_from_use(self) -> Region:
         """The server may still be at it: it is not to be given back."""
-        self._pool = None
+        self.pool = None
         return self.region
 
     def __del__(self) -> None:
-        if self._pool is not None:
-            self._pool.give_back(self.region)
+        if self.pool is not None:
+            self.pool.give_back(self.region)
 
 
 class Place(NamedTuple):
@@ -131,13 +145,11 @@ class Place(NamedTuple):
     offset: int
     size: int
 
+    @property
+    def kind(self) -> KindName:
+        """Of which memory it is."""
+        return self.lease.region.kind
+
     def view(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        """The tensor itself; the region stays in use as long as this lives."""
+        """The tensor itself; the region stays in use as long as a view of it lives."""
         return self.lease.region.view(self.offset, dtype, shape, self.lease)
-
-
-def _rounded(size: int) -> int:
-    """At most a quarter more, so that requests of about one size share regions."""
-    size = max(size, _SMALLEST)
-    step = 1 << (size.bit_length() - 3)
-    return -(-size // step) * step

@@ -1,87 +1,100 @@
-"""A size goes in; memory that this process and a server on the same machine both map comes out.
+"""Kinds of memory that a server on the same machine maps, and their regions: what is common.
 
-A region is a file under /dev/shm (POSIX shared memory) until the server has mapped it. From then
-on it has no name there: whatever ends this process, nothing is left behind in the file system.
-What the server still maps for a process that ended is told by the region's name at the server.
+A region is told by its name at the server, which says whose it is: what the server still maps for
+a process that ended can be given back by another.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import secrets
 import zlib
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-FOLDER = Path("/dev/shm")
+KindName = Literal["system", "cuda"]
 _PREFIX = "nosclient"
-abandoned: set[str] = set()
-"""Names of regions of this process that a server had still in use when their client was closed."""
+abandoned: dict[str, Region | None] = {}
+"""Regions of this process that a server had still in use when their client was closed."""
 
 
-class Region:
+class Region(Protocol):
     """One piece of shared memory.
 
     Attributes:
+        kind: of which memory it is.
         name: of the region at the server.
-        key: of the memory, as POSIX's shm_open takes it.
         size: bytes.
-
-    Args:
-        size: bytes; all of them are taken at once.
-
-    Raises:
-        OSError: the system has no shared memory, or no room in it.
+        is_held: whether the memory has to stay until the server has let go of it.
     """
 
-    def __init__(self, size: int) -> None:
-        pid = os.getpid()
-        self.name = "-".join([_PREFIX, _host(), str(pid), _started(pid), secrets.token_hex(8)])
-        self.key = f"/{self.name}"
-        self.size = size
-        file = os.open(FOLDER / self.name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            # Taken now: a page that cannot be had later would end the process with SIGBUS.
-            os.posix_fallocate(file, 0, size)
-            self._map = mmap.mmap(file, size)
-        except BaseException:
-            self.unlink()
-            raise
-        finally:
-            os.close(file)
-        self._address = int(np.frombuffer(self._map, np.uint8).ctypes.data)
+    kind: KindName
+    name: str
+    size: int
+    is_held: bool
 
-    def unlink(self) -> None:
-        """Take away its name in the file system; the memory lives as long as it is mapped."""
-        with suppress(FileNotFoundError):
-            (FOLDER / self.name).unlink()
+    def registration(self) -> dict[str, Any]:
+        """What the server needs to map it, but for name and size; as RegionCall has it."""
+
+    def was_offered(self) -> None:
+        """The server has mapped it, or will not."""
+
+    def fill(self, offset: int, array: npt.NDArray[Any]) -> None:
+        """Copy an array there."""
+
+    def settle(self) -> None:
+        """Wait until all that it was filled with is there."""
 
     def view(
         self, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], owner: object
     ) -> npt.NDArray[Any]:
-        """An array of the region's memory, which keeps ``owner`` alive with all that views it."""
-        return np.asarray(_Window(self._address + offset, dtype, shape, (self, owner)))
+        """What stands there; a view keeps ``owner`` alive, a copy does not need to."""
 
 
-class _Window:
-    """What numpy makes an array of without a copy; it is that array's base."""
+class Kind(Protocol):
+    """One kind of memory, of which regions are made.
 
-    def __init__(
-        self, address: int, dtype: np.dtype[Any], shape: tuple[int, ...], kept: object
-    ) -> None:
-        self.kept = kept
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (address, False),
-            "typestr": dtype.str,
-            "shape": shape,
-        }
+    Attributes:
+        name: as Triton's protocols spell it.
+        title: the same for a person to read.
+        instead: what becomes of tensors where there is none.
+        smallest: bytes of the smallest region; the size of each is a multiple of it.
+    """
+
+    name: KindName
+    title: str
+    instead: str
+    smallest: int
+
+    def missing(self) -> str:
+        """Why there is none of it on this machine; empty where there is."""
+
+    def room(self) -> int:
+        """Bytes that one client may share, all regions together.
+
+        Raises:
+            OSError: it cannot be had here.
+        """
+
+    def make(self, size: int) -> Region:
+        """A region of so many bytes.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+
+    def clean_up(self) -> None:
+        """Take away what processes that ended have left on this machine."""
+
+
+def new_name() -> str:
+    """A name for a region of this process."""
+    pid = os.getpid()
+    return "-".join([_PREFIX, _host(), str(pid), _started(pid), secrets.token_hex(8)])
 
 
 def is_left_behind(name: str) -> bool:
@@ -92,15 +105,6 @@ def is_left_behind(name: str) -> bool:
     if len(parts) != 5 or parts[0] != _PREFIX or parts[1] != _host() or not parts[2].isdecimal():
         return False
     return _started(int(parts[2])) != parts[3]
-
-
-def unlink_left_behind() -> None:
-    """Take away files of processes that ended before the server had mapped them."""
-    with suppress(OSError), os.scandir(FOLDER) as entries:
-        names = [entry.name for entry in entries if is_left_behind(entry.name)]
-        for name in names:
-            with suppress(OSError):  # another user's, or another client was quicker
-                (FOLDER / name).unlink()
 
 
 @cache

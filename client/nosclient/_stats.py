@@ -12,9 +12,6 @@ OK = "ok"
 CANCELLED = "cancelled"
 """The outcome of one that was left before its end: a task, a stream, Ctrl-C."""
 
-SYSTEM = "system"
-"""Tensors in system shared memory."""
-
 _Key = TypeVar("_Key", str, float)
 
 PER_OCTAVE = 8

@@ -16,7 +16,7 @@ from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._http_connections import HttpConnections, Reply
-from nosclient._http_messages import call_arguments, read_outputs
+from nosclient._http_messages import call_arguments, read_outputs, registration_body
 
 # Method -> verb and path, as in the KServe v2 protocol and Triton's repository and statistics
 # extensions; {model} carries the version where one is asked for.
@@ -35,6 +35,9 @@ _ROUTES = {
         "POST",
         "/v2/systemsharedmemory/region/{region}/unregister",
     ),
+    "get_cuda_shared_memory_status": ("GET", "/v2/cudasharedmemory/status"),
+    "register_cuda_shared_memory": ("POST", "/v2/cudasharedmemory/region/{region}/register"),
+    "unregister_cuda_shared_memory": ("POST", "/v2/cudasharedmemory/region/{region}/unregister"),
     "load_model": ("POST", "/v2/repository/models/{model}/load"),
     "unload_model": ("POST", "/v2/repository/models/{model}/unload"),
     "infer": ("POST", "/v2/models/{model}/infer"),
@@ -84,8 +87,7 @@ class HttpTransport:
 def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
     headers = dict(call.headers)
     if call.region is not None and call.region.size:
-        region = {"key": call.region.key, "offset": 0, "byte_size": call.region.size}
-        return json.dumps(region).encode(), headers
+        return registration_body(call.region), headers
     if call.method != "infer":
         return b"", headers
     arguments = call_arguments(call)

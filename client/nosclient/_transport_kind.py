@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["off", "auto", "system"]
-MODES = ("off", "auto", "system")
+Mode = Literal["off", "auto", "system", "cuda"]
+MODES = ("off", "auto", "system", "cuda")
+
+_NAMES = {"wire": "wire", "system": "system shared memory", "cuda": "CUDA shared memory"}
 
 
 @dataclass(frozen=True)
@@ -14,13 +16,13 @@ class Transport:
     """How tensors travel.
 
     Attributes:
-        kind: ``wire`` or ``system`` (shared memory of this machine).
+        kind: ``wire``, ``system`` (shared memory of this machine) or ``cuda`` (that of a GPU).
         reason: why; for a person to read.
     """
 
-    kind: Literal["wire", "system"]
+    kind: Literal["wire", "system", "cuda"]
     reason: str
 
     def __str__(self) -> str:
-        name = {"wire": "wire", "system": "system shared memory"}[self.kind]
+        name = _NAMES[self.kind]
         return f"{name} ({self.reason})"

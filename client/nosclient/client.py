@@ -48,8 +48,9 @@ class Client:
         headers: that go with each request.
         restricted_keys: name -> value of the keys of Triton's restricted APIs.
         shared_memory: ``auto`` lets large tensors pass through memory that a server on the same
-            machine maps, where that can be had; ``system`` raises a ServerError where it cannot;
-            ``off`` does not try. See ``transport``.
+            machine maps, where that can be had: on a GPU for what lies there. ``system`` and
+            ``cuda`` take the host's or a GPU's for all, and raise a ServerError where it cannot be
+            had. ``off`` does not try. See ``transport``.
         strict: refuse arrays whose cast to the model's dtype can lose something. False allows
             casts to fewer bits of the same kind and from integers to floats, where no integer is
             out of range and no float becomes infinite; never between numbers and strings.

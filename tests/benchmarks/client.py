@@ -19,6 +19,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from rich.console import Console
 from rich.table import Table
+from support.gpu_array import GpuArray, no_gpu
 from support.same_model import write_same_model
 
 import nosbuild
@@ -47,7 +48,15 @@ def main() -> None:
                 count: _large(service.grpc_url, size, options.rounds, options.seconds)
                 for count, size in zip(MEGABYTES, sizes[1:], strict=True)
             }
-    _print(small, large)
+            on_gpu = {}
+            if reason := no_gpu():
+                print(f"CUDA shared memory is left out: {reason}")
+            else:
+                on_gpu = {
+                    count: _on_gpu(service.grpc_url, size, options.rounds, options.seconds)
+                    for count, size in zip(MEGABYTES, sizes[1:], strict=True)
+                }
+    _print(small, large, on_gpu)
 
 
 def _small(url: str, rounds: int, seconds: float) -> dict[str, dict[str, float]]:
@@ -90,14 +99,36 @@ def _large(url: str, size: int, rounds: int, seconds: float) -> dict[str, float]
     x = np.random.default_rng(0).random((1, size), np.float32)
     with Client(url) as wire, Client(url, shared_memory="system") as shared:
         ways = {"wire": wire, "system": shared}
-        found: dict[str, list[float]] = {way: [] for way in ways}
-        for client in ways.values():
-            np.testing.assert_array_equal(client.run(f"same_{size}", {"x": x})["y"], x)
-        for _ in range(rounds):
-            for way, client in ways.items():
-                durations = _durations(lambda c=client: c.run(f"same_{size}", {"x": x}), seconds)
-                found[way].append(statistics.median(durations) * 1e3)
+        found = _in_turns(ways, x, x, rounds, seconds)
         assert shared.transport.kind == "system"
+    return found
+
+
+def _on_gpu(url: str, size: int, rounds: int, seconds: float) -> dict[str, float]:
+    """The same of a tensor that lies on a GPU; the answer comes to the host.
+
+    Beside it the way that it would take otherwise: copied to the host, then system shared memory.
+    """
+    x = np.random.default_rng(0).random((1, size), np.float32)
+    given = GpuArray(x)
+    with Client(url, shared_memory="system") as system, Client(url, shared_memory="auto") as auto:
+        found = _in_turns({"system": system, "cuda": auto}, given, x, rounds, seconds)
+        assert auto.transport.kind == "cuda", auto.transport
+    given.free()
+    return found
+
+
+def _in_turns(
+    ways: dict[str, Client], given: object, x: np.ndarray, rounds: int, seconds: float
+) -> dict[str, float]:
+    name = f"same_{x.size}"
+    found: dict[str, list[float]] = {way: [] for way in ways}
+    for client in ways.values():
+        np.testing.assert_array_equal(client.run(name, {"x": given})["y"], x)
+    for _ in range(rounds):
+        for way, client in ways.items():
+            durations = _durations(lambda c=client: c.run(name, {"x": given}), seconds)
+            found[way].append(statistics.median(durations) * 1e3)
     return {way: statistics.median(times) for way, times in found.items()}
 
 
@@ -117,7 +148,11 @@ def _many(call: Callable[[], object], seconds: float) -> float:
     return sum(counts) / (time.perf_counter() - begin)
 
 
-def _print(small: dict[str, dict[str, float]], large: dict[int, dict[str, float]]) -> None:
+def _print(
+    small: dict[str, dict[str, float]],
+    large: dict[int, dict[str, float]],
+    on_gpu: dict[int, dict[str, float]],
+) -> None:
     table = Table(box=None, header_style="dim")
     for column in ("", "", "p50 ms", f"requests/s, {THREADS} threads"):
         table.add_column(column)
@@ -126,6 +161,9 @@ def _print(small: dict[str, dict[str, float]], large: dict[int, dict[str, float]
     for megabytes, times in large.items():
         for way, p50 in times.items():
             table.add_row(f"{megabytes} MB", f"nosclient, {way}", f"{p50:.2f}")
+    for megabytes, times in on_gpu.items():
+        for way, p50 in times.items():
+            table.add_row(f"{megabytes} MB on a GPU", f"nosclient, {way}", f"{p50:.2f}")
     Console().print(table)
     ours, raw = small["nosclient"], small["tritonclient"]
     figures = {
@@ -134,6 +172,8 @@ def _print(small: dict[str, dict[str, float]], large: dict[int, dict[str, float]
     }
     for megabytes, times in large.items():
         figures[f"shm_speedup_{megabytes}mb"] = round(times["wire"] / times["system"], 2)
+    for megabytes, times in on_gpu.items():
+        figures[f"cuda_speedup_{megabytes}mb"] = round(times["system"] / times["cuda"], 2)
     print(json.dumps(figures))
 
 

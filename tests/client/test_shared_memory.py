@@ -24,7 +24,7 @@ from nosclient import (
     InferenceFailed,
     InvalidInput,
 )
-from nosclient import _shared_memory as shared_memory
+from nosclient import _shared_lender as shared_lender
 
 SIZE = 1 << 19
 RNG = np.random.default_rng(0)
@@ -152,7 +152,7 @@ def test_what_the_server_may_still_write_to_is_not_used_again(client, regions, x
     second = regions()
     assert len(second) == 4
     assert second > first
-    monkeypatch.setattr(shared_memory, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(shared_lender, "_PATIENCE_SECONDS", 0.0)
     late(client, x)
     np.testing.assert_array_equal(y, 2 * (x + 1))
     assert not first & regions()

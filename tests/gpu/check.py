@@ -9,6 +9,7 @@ well: {"skipped": ...}. A figure out of its bar, or anything that fails, ends it
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ from nosbuild.tensors import BATCH
 from nosbuild.verify.runners import OnnxRuntimeRunner
 from nosbuild.verify.samples import batches, load_samples
 from nosbuild.verify.tensorrt_runner import TensorRTRunner
+from nosclient._cuda_driver import missing as cuda_is_missing
 
 GALLERY = Path(__file__).resolve().parents[2] / "model_repository"
 MODELS = ("minilm", "efficientnet_lite0")
@@ -86,6 +88,8 @@ def main(models: Sequence[str]) -> int:
                 except Exception:  # noqa: BLE001 - the other models are still to be checked
                     traceback.print_exc()
                     failures.append(f"{model}: {what}")
+    if not _shared_memory():
+        failures.append("CUDA shared memory")
     failures += [
         f"{figure.model} {figure.engine} {figure.precision}: error {worst:.2g}"
         for figure in figures
@@ -173,6 +177,16 @@ def _build(model: str, folder: Path) -> Iterator[dict[str, Any]]:
         "headline": result.report.headline,
         "variants": {row.name: [row.verdict, row.reason] for row in result.variants},
     }
+
+
+def _shared_memory() -> bool:
+    """Tests of nosclient's with a GPU on both sides; they say what fails."""
+    if reason := cuda_is_missing():  # they would be skipped
+        print(f"nosclient finds no CUDA: {reason}")
+        return False
+    tests = Path(__file__).resolve().parents[1] / "client/test_cuda_shared_memory.py"
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "gpu", tests])
+    return ran.returncode == 0
 
 
 def _made(folder: Path) -> Path:
