@@ -56,7 +56,13 @@ class Operations:
         self.shared_memory = SharedMemory(
             settings.shared_memory, len(settings.addresses), settings.retries
         )
+        self._addresses = settings.addresses
         self._signatures: dict[tuple[str, str], Signature] = {}
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: nothing is counted or shared yet."""
+        self.observer = Observer(self._addresses)
+        self.shared_memory.begin_anew()
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""

@@ -137,6 +137,11 @@ class SharedMemory:
         with suppress(ServerUnavailable, DeadlineExceeded):
             yield from clear(names, limit, TRIES)
 
+    def begin_anew(self) -> None:
+        """In the child of a fork: the regions are the parent's, which goes on using them."""
+        self._pool.begin_anew()
+        self._unsure, self._is_known = [], False
+
     def _placed(
         self,
         signature: Signature,
@@ -145,9 +150,6 @@ class SharedMemory:
         wanted: Sequence[tuple[str, int]],
         limit: Deadline,
     ) -> Operation[Call | None]:
-        if self._pool.is_of_another_process:
-            self._pool.drop_all()
-            self._unsure.clear()
         if not (self._is_known or (yield from self._probe(limit))):
             return None
         yield from self._take_back(limit)

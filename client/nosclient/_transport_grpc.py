@@ -8,6 +8,7 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
+from nosclient._after_fork import use_grpc
 from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
 from nosclient._error_map import translate
@@ -34,6 +35,7 @@ class GrpcTransport:
     """Blocking calls; one channel, which any number of threads may use at once."""
 
     def __init__(self, address: Address, credentials: Credentials) -> None:
+        use_grpc()
         self._url = str(address)
         self._credentials = credentials
         options, tls = _channel_options(credentials), _channel_credentials(credentials)
@@ -73,6 +75,7 @@ class AsyncGrpcTransport:
 
         from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
+        use_grpc()
         self._url = str(address)
         self._credentials = credentials
         options, tls = _channel_options(credentials), _channel_credentials(credentials)
