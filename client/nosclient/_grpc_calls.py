@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc import service_pb2
+from tritonclient.utils import InferenceServerException
 
 from nosclient._call import Call
+from nosclient._grpc_failures import unreadable
 from nosclient._grpc_messages import read_answer, request_message
 
 
@@ -32,11 +35,20 @@ def request(call: Call, url: str) -> tuple[str, Any]:
     return procedure.name, procedure.message(call)
 
 
-def answer(call: Call, response: Any) -> Any:
-    """What the response says: arrays for ``infer``, a bool, or the message as plain data."""
-    if call.method == "infer":
+def answer(call: Call, response: Any, url: str) -> Any:
+    """What the response says: arrays for ``infer``, a bool, or the message as plain data.
+
+    Raises:
+        ServerError: it is no message of Triton's.
+    """
+    if response is None:  # gRPC's word for none, and its asyncio's for one that cannot be read
+        raise unreadable(call, url, "no message that can be read")
+    if call.method != "infer":
+        return _PROCEDURES[call.method].answer(response)
+    try:
         return read_answer(response, call.places)
-    return _PROCEDURES[call.method].answer(response)
+    except (ValueError, TypeError, struct.error, InferenceServerException) as error:
+        raise unreadable(call, url, str(error)) from error
 
 
 def _plain(response: Any) -> Any:

@@ -59,7 +59,7 @@ class GrpcTransport:
             response = send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
-        return answer(call, response)
+        return answer(call, response, self._url)
 
     def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
@@ -99,7 +99,7 @@ class AsyncGrpcTransport:
             response = await send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
-        return answer(call, response)
+        return answer(call, response, self._url)
 
     async def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
