@@ -30,7 +30,13 @@ from nosclient._model_info import (
     parse_statistics,
 )
 from nosclient._observer import Observed, Observer
-from nosclient._refusals import explained, repository_index, who_refused, why_not_ready
+from nosclient._refusals import (
+    explained,
+    is_in_a_repository,
+    repository_index,
+    who_refused,
+    why_not_ready,
+)
 from nosclient._service import NOT_YET, wait
 from nosclient._settings import Settings
 from nosclient._shared_memory import SharedMemory
@@ -228,7 +234,7 @@ class Operations:
         _check_name(name)
         limit = self.limit(deadline)
         # Triton says yes to the unloading of any name; a typo should not pass for success.
-        if all(row.name != name for row in (yield from repository_index(limit))):
+        if not (yield from is_in_a_repository(name, len(self._addresses), limit)):
             raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
         yield Call("unload_model", limit.remaining(), name)
         self._forget(name)
