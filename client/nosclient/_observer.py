@@ -66,6 +66,11 @@ class Observed:
         self._is_over = False
         self._start = perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return perf_counter() - self._start
+
     def sends(self, call: Call) -> None:
         """The tensors of a request go out; those in shared memory are counted as such."""
         sent = shared = 0

@@ -5,6 +5,7 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -102,19 +103,30 @@ class Operations:
         Where ``either`` is asked for, the inputs may be one item's, without the batch axis.
         """
         with self.observer.begin("infer", name, version) as observed:
-            signature, call = yield from self.prepared(
-                "infer",
-                name,
-                inputs,
-                outputs,
-                version,
-                deadline,
-                priority,
-                parameters,
-                headers=observed.headers,
-                either=either,
-            )
-            return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
+            left = deadline
+            while True:
+                signature, call = yield from self.prepared(
+                    "infer",
+                    name,
+                    inputs,
+                    outputs,
+                    version,
+                    left,
+                    priority,
+                    parameters,
+                    headers=observed.headers,
+                    either=either,
+                )
+                try:
+                    return (
+                        yield from self.shared_memory.infer(signature, call, self.infer, observed)
+                    )
+                except InvalidInput:
+                    # Nothing was run. It may have been made for a model that was replaced since.
+                    total = self.limit(deadline).seconds
+                    left = math.inf if total is None else max(0.0, total - observed.seconds)
+                    if not (yield from self._is_outdated(signature, call, Deadline(left))):
+                        raise
 
     def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""
@@ -258,6 +270,13 @@ class Operations:
     def _forget(self, name: str) -> None:
         for key in [key for key in list(self._signatures) if key[0] == name]:
             self._signatures.pop(key, None)
+
+    def _is_outdated(self, signature: Signature, call: Call, limit: Deadline) -> Operation[bool]:
+        """Whether the model has another signature by now, which is remembered then."""
+        try:
+            return (yield from self._fetch(call.model, call.version, limit)) != signature
+        except NosClientError:  # the refusal says more
+            return False
 
     def _fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
         signature = parse_signature(*(yield from self._describe(name, version, limit)))
