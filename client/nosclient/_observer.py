@@ -83,6 +83,10 @@ class Observed:
         if shared:
             self._recorder.travelled(SYSTEM, shared, 0)
 
+    def runs_again(self) -> None:
+        """The model has run it, and the answer was lost: it is sent once more."""
+        self._recorder.runs_again(self._model)
+
     def receives(self, call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """The outputs of its answer came, or the server wrote them into shared memory."""
         received = shared = 0

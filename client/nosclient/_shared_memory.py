@@ -113,7 +113,9 @@ class SharedMemory:
         except ANSWERED as error:
             if _GONE in error.message:  # it was started again
                 self._forget(placed)
-            elif _TOO_SMALL not in error.message:
+            elif _TOO_SMALL in error.message:
+                observed.runs_again()
+            else:
                 raise
             answer = yield from send(call._replace(timeout=limit.remaining()), observed)
         except ServerUnavailable as error:
