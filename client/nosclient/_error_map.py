@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 
 from nosclient._call import Call
@@ -130,6 +129,8 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
         call: what was being done; a failure means something else while loading a model.
         url: where it was done, for the message.
     """
+    from http.client import BadStatusLine, RemoteDisconnected
+
     from tritonclient.utils import InferenceServerException
 
     if isinstance(error, InferenceServerException):
