@@ -13,6 +13,7 @@ from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
 from nosclient._error_map import translate
 from nosclient._errors import InvalidInput
+from nosclient._gevent import prepare_grpc
 from nosclient._grpc_calls import answer, request
 from nosclient._grpc_messages import translated
 from nosclient._stream_grpc import GrpcStreams
@@ -36,6 +37,7 @@ class GrpcTransport:
 
     def __init__(self, address: Address, credentials: Credentials) -> None:
         use_grpc()
+        prepare_grpc()
         self._url = str(address)
         self._credentials = credentials
         options, tls = _channel_options(credentials), _channel_credentials(credentials)
