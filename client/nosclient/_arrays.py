@@ -27,10 +27,11 @@ def array_for(info: TensorInfo, value: Any, strict: bool) -> npt.NDArray[Any]:
     Raises:
         Unfit: it holds something else, or a cast would lose something.
     """
-    if info.datatype == "BYTES":
+    datatype = info.datatype
+    if datatype == "BYTES":
         return _strings(value)
     if type(value) is np.ndarray:
-        if value.dtype == info.dtype and info.datatype != "BF16":
+        if value.dtype == info.dtype and datatype != "BF16":
             return value  # the usual case, as quickly as can be
         return _from_typed(info, value, strict)
     if isinstance(value, list | tuple):

@@ -42,6 +42,7 @@ Method = Literal[
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_PARAMETERS = _NOTHING
 
 
 class Tensor(NamedTuple):

@@ -60,8 +60,8 @@ def _encoded(
     strict: bool,
     axes: _BatchAxis | None,
 ) -> list[Tensor]:
-    known, required = signature.inputs_by_name, signature.required
-    if type(inputs) is not dict or not required <= inputs.keys() <= known.keys():
+    known = signature.inputs_by_name
+    if type(inputs) is not dict or inputs.keys() != signature.required:
         _check_names(signature, inputs)
     tensors = []
     batched = signature.max_batch_size > 0
@@ -195,8 +195,8 @@ def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> 
         axes = "1 axis" if len(shape) == 1 else f"{len(shape)} axes"
         remedy = ", add the batch axis" if is_batched and len(shape) + 1 == len(info.shape) else ""
         raise Unfit(f"has shape {list(shape)}: {axes} instead of {len(info.shape)}{remedy}")
-    for axis, (size, wanted) in enumerate(zip(shape, info.shape, strict=True)):
-        if wanted >= 0 and size != wanted:
+    for axis, wanted in info.fixed:
+        if shape[axis] != wanted:
             raise Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")
 
 

@@ -40,20 +40,48 @@ def request_message(call: Call, url: str) -> Any:
     Raises:
         InvalidInput: a parameter of a reserved name.
     """
-    message = service_pb2.ModelInferRequest(
-        model_name=call.model, model_version=call.version, id=call.request_id
-    )
+    message = described(call)
+    message.MergeFrom(options(call, url))
+    for tensor in call.tensors:
+        if tensor.place is None:
+            message.raw_input_contents.append(raw(tensor))
+    return message
+
+
+def described(call: Call) -> Any:
+    """The request but for the contents of its tensors and its options."""
+    message = service_pb2.ModelInferRequest(model_name=call.model, model_version=call.version)
     for tensor in call.tensors:
         shape = tensor.array.shape
         added = message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
-        if tensor.place is None:
-            message.raw_input_contents.append(raw(tensor))
-        else:
+        if tensor.place is not None:
             _set_place(added, tensor.place)
     for name in call.outputs or ():
         added = message.outputs.add(name=name)
         if (place := call.places.get(name)) is not None:
             _set_place(added, place)
+    return message
+
+
+def has_options(call: Call) -> bool:
+    """Whether ``options`` of the call holds anything."""
+    return bool(
+        call.timeout
+        or call.parameters
+        or call.request_id
+        or call.priority
+        or call.sequence is not None
+        or call.method != "infer"
+    )
+
+
+def options(call: Call, url: str) -> Any:
+    """A ModelInferRequest of the request's id and parameters alone.
+
+    Raises:
+        InvalidInput: a parameter of a reserved name.
+    """
+    message = service_pb2.ModelInferRequest(id=call.request_id)
     for name, value in call.parameters.items():
         if name in _RESERVED or name.startswith("triton_"):
             reason = f'Parameter "{name}" is a reserved parameter and cannot be specified.'

@@ -154,26 +154,10 @@ class ModelHandle:
             )
         return {needed[0].name: sample}
 
-    def _asking(self, inputs: Mapping[str, Any]) -> Operation[dict[str, npt.NDArray[Any]]]:
-        """One inference, of a batch or of one item."""
+    def _request(self, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What ``Operations.run`` takes for one inference."""
         options = self._options
         return (
-            yield from self._operations.run(
-                self.name,
-                inputs,
-                options.outputs,
-                options.version,
-                options.deadline,
-                options.priority,
-                options.parameters,
-                either=True,
-            )
-        )
-
-    def _streaming(self, inputs: Mapping[str, Any]) -> StreamSession:
-        options = self._options
-        return StreamSession(
-            self._operations,
             self.name,
             inputs,
             options.outputs,
@@ -181,8 +165,10 @@ class ModelHandle:
             options.deadline,
             options.priority,
             options.parameters,
-            either=True,
         )
+
+    def _streaming(self, inputs: Mapping[str, Any]) -> StreamSession:
+        return StreamSession(self._operations, *self._request(inputs), either=True)
 
     def _shaped(self, answer: Mapping[str, npt.NDArray[Any]]) -> Any:
         """The array of a model with one output; of one with several, all by name."""

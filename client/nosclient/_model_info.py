@@ -57,10 +57,15 @@ class TensorInfo:
     optional: bool = False
     """True for an input that may be left out."""
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype; strings are object arrays of bytes."""
         return numpy_dtype(self.datatype)
+
+    @cached_property
+    def fixed(self) -> tuple[tuple[int, int], ...]:
+        """Axis and size of those that do not vary."""
+        return tuple((axis, size) for axis, size in enumerate(self.shape) if size >= 0)
 
     def __str__(self) -> str:
         mark = "?" if self.optional else ""

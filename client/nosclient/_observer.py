@@ -25,14 +25,16 @@ class Observer:
         self.recorder = Recorder()
         self._tracer = Tracer(addresses)
 
-    def begin(self, method: str, model: str, version: str | int) -> Observed:
-        """An inference begins now, in the current trace."""
+    def begin(
+        self, method: str, model: str, version: str | int, began: float | None = None
+    ) -> Observed:
+        """An inference begins, in the current trace: now, unless ``perf_counter`` gave another."""
         if type(model) is not str:
             model = str(model)  # refused later, but counted
         if "opentelemetry.trace" not in sys.modules:  # nobody traces in this program
-            return Observed(self.recorder, model, None, NO_HEADERS)
+            return Observed(self.recorder, model, None, NO_HEADERS, began)
         span, headers = self._tracer.span(method, model, str(version))
-        return Observed(self.recorder, model, span, headers)
+        return Observed(self.recorder, model, span, headers, began)
 
 
 class Observed:
@@ -51,7 +53,12 @@ class Observed:
     )
 
     def __init__(
-        self, recorder: Recorder, model: str, span: Any, headers: Mapping[str, str]
+        self,
+        recorder: Recorder,
+        model: str,
+        span: Any,
+        headers: Mapping[str, str],
+        began: float | None,
     ) -> None:
         self.headers = headers
         """What continues the trace on the server."""
@@ -64,7 +71,7 @@ class Observed:
         self._model = model
         self._span = span
         self._is_over = False
-        self._start = perf_counter()
+        self._start = perf_counter() if began is None else began
 
     @property
     def seconds(self) -> float:

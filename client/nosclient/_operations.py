@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from nosclient._call import Call, Deadline, Operation
+from nosclient._call import NO_PARAMETERS, Call, Deadline, Operation
 from nosclient._codec import without_batch_axis
 from nosclient._errors import (
     InferenceFailed,
@@ -44,6 +45,23 @@ from nosclient._shared_memory import SharedMemory
 from nosclient._tracing import NO_HEADERS
 from nosclient._way_to_call import check_options, checked, to_be_in_sequence, to_be_streamed
 
+
+class Inference(NamedTuple):
+    """One that is ready to be sent."""
+
+    call: Call
+    observed: Observed
+    limit: Deadline
+    signature: Signature
+
+    def answered(self, outputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The outputs as the caller takes them; that is its end."""
+        call, observed, *_ = self
+        observed.receives(call, outputs)
+        observed.answered()
+        return without_batch_axis(outputs) if call.is_item else outputs
+
+
 _DECOUPLED = "decoupled transaction policy"
 """In Triton's refusal to run a model that streams as one request with one answer."""
 _NO_SEQUENCE = "must specify a non-zero or non-empty correlation ID"
@@ -65,6 +83,7 @@ class Operations:
         )
         self._addresses = settings.addresses
         self._signatures: dict[tuple[str, str], Signature] = {}
+        self._is_plain = self.shared_memory.is_off and len(settings.addresses) == 1
 
     def begin_anew(self) -> None:
         """In the child of a fork: nothing is counted or shared yet."""
@@ -103,9 +122,86 @@ class Operations:
         Where ``either`` is asked for, the inputs may be one item's, without the batch axis.
         """
         with self.observer.begin("infer", name, version) as observed:
-            left = deadline
-            while True:
-                signature, call = yield from self.prepared(
+            asked = (inputs, outputs, version, deadline, priority, parameters)
+            return (yield from self._run(observed, None, name, *asked, either=either))
+
+    def ready(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str | int,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool = False,
+    ) -> Inference | None:
+        """The usual inference, for which no generator is needed: it is one call to the one server.
+
+        None where it is not, or may not be, that: it is left to ``run``.
+        """
+        if not self._is_plain:
+            return None
+        began = perf_counter()
+        limit = self.limit(deadline)
+        asked = [outputs] if isinstance(outputs, str) else outputs
+        try:
+            version = _checked_version(name, version)
+            signature = self._signatures.get((name, version))
+            if signature is None:
+                return None
+            if priority or parameters:
+                check_options(priority, parameters)
+            tensors, is_item = checked(
+                "infer", False, signature, inputs, asked, strict=self._strict, either=either
+            )
+        except InvalidInput:
+            return None
+        observed = self.observer.begin("infer", name, version, began)
+        call = Call(
+            "infer",
+            limit.remaining(),
+            name,
+            version,
+            tensors,
+            asked,
+            priority,
+            parameters or NO_PARAMETERS,
+            headers=observed.headers,
+            is_item=is_item,
+        )
+        observed.sends(call)
+        return Inference(call, observed, limit, signature)
+
+    def resumed(
+        self, inference: Inference, *asked: Any, either: bool = False
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """What ``run`` makes of it from its call on, which comes first; asked as ``ready`` was."""
+        call, observed, limit, signature = inference
+        made = signature, call._replace(timeout=limit.remaining())
+        with observed:
+            return (yield from self._run(observed, made, *asked, either=either))
+
+    def _run(
+        self,
+        observed: Observed,
+        made: tuple[Signature, Call] | None,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str | int,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool,
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """The answer to the call that was ``made``, or is now; once more for a changed model."""
+        left = deadline
+        while True:
+            signature, call = made or (
+                yield from self.prepared(
                     "infer",
                     name,
                     inputs,
@@ -117,16 +213,16 @@ class Operations:
                     headers=observed.headers,
                     either=either,
                 )
-                try:
-                    return (
-                        yield from self.shared_memory.infer(signature, call, self.infer, observed)
-                    )
-                except InvalidInput:
-                    # Nothing was run. It may have been made for a model that was replaced since.
-                    total = self.limit(deadline).seconds
-                    left = math.inf if total is None else max(0.0, total - observed.seconds)
-                    if not (yield from self._is_outdated(signature, call, Deadline(left))):
-                        raise
+            )
+            try:
+                return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
+            except InvalidInput:
+                # Nothing was run. It may have been made for a model that was replaced since.
+                total = self.limit(deadline).seconds
+                left = math.inf if total is None else max(0.0, total - observed.seconds)
+                if not (yield from self._is_outdated(signature, call, Deadline(left))):
+                    raise
+                made = None
 
     def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""
@@ -178,15 +274,19 @@ class Operations:
         asked = [outputs] if isinstance(outputs, str) else outputs
         known = self._signatures.get((name, version))
         signature = known or (yield from self._fetch(name, version, limit))
-        ways = {"strict": self._strict, "either": either}
+        strict = self._strict
         try:
-            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
+            tensors, is_item = checked(
+                method, in_sequence, signature, inputs, asked, strict=strict, either=either
+            )
         except InvalidInput:
             if known is None:
                 raise
             # The model may have been replaced by one with another signature since.
             signature = yield from self._fetch(name, version, limit)
-            tensors, is_item = checked(method, in_sequence, signature, inputs, asked, **ways)
+            tensors, is_item = checked(
+                method, in_sequence, signature, inputs, asked, strict=strict, either=either
+            )
         call = Call(
             method,
             limit.remaining(),
@@ -195,7 +295,7 @@ class Operations:
             tensors,
             asked,
             priority,
-            parameters or {},
+            parameters or NO_PARAMETERS,
             headers=headers,
         )
         return signature, call._replace(is_item=True) if is_item else call

@@ -57,6 +57,7 @@ class SharedMemory:
         self, mode: Mode, servers: int = 1, retries: int = 0, limit: int | None = None
     ) -> None:
         self._mode = mode
+        self.is_off = mode == "off"
         self._retries = retries
         self._no_room = ""
         self._pool = Pool(limit)
@@ -91,7 +92,7 @@ class SharedMemory:
         Raises:
             ServerError: they cannot, and ``system`` was asked for.
         """
-        if self._mode == "off" or (self._wire and self._mode == "auto"):
+        if self.is_off or (self._wire and self._mode == "auto"):
             return (yield from send(call, observed))
         inputs = [tensor for tensor in call.tensors if _is_worth(tensor)]
         wanted = self._sizes.wanted(signature, call)

@@ -90,6 +90,7 @@ class Pool:
             regions = list(self._all.values())
             self._all.clear()
             self._free.clear()
+            self._returned.clear()
             self._bytes = 0
         return regions
 
@@ -99,8 +100,9 @@ class Pool:
         self.drop_all()
 
     def give_back(self, region: Region) -> None:
-        """It may be leased again."""
-        self._returned.append(region)
+        """It may be leased again, unless it was dropped meanwhile."""
+        if region.name in self._all:
+            self._returned.append(region)
 
 
 class Lease:

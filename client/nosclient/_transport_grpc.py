@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._after_fork import use_grpc
 from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
-from nosclient._error_map import translate
-from nosclient._errors import InvalidInput
 from nosclient._gevent import prepare_grpc
-from nosclient._grpc_calls import answer, request
+from nosclient._grpc_calls import GrpcCalls
+from nosclient._grpc_failures import unreadable
 from nosclient._grpc_messages import translated
 from nosclient._stream_grpc import GrpcStreams
 
@@ -45,7 +43,7 @@ class GrpcTransport:
             self._channel = grpc.insecure_channel(address.netloc, options)
         else:
             self._channel = grpc.secure_channel(address.netloc, tls, options)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._calls = GrpcCalls(self._channel, self._url)
         self._streams = GrpcStreams(address, options, credentials, tls)
 
     def perform(self, call: Call | Turn) -> Any:
@@ -54,14 +52,15 @@ class GrpcTransport:
             return call.stream.take(call)
         if call.method == "stream_infer":
             return self._streams.open(call)
-        procedure, message = _request(call, self._url)
+        send, message, answer = self._calls.prepared(call)
         metadata = tuple(self._credentials.headers(call.headers).items())
         try:
-            send = getattr(self._stub, procedure)
             response = send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
-        return answer(call, response, self._url)
+        if response is None:  # none came, or one that gRPC could not read
+            raise unreadable(call, self._url, "no message that can be read")
+        return answer(response, call, self._url)
 
     def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
@@ -85,7 +84,7 @@ class AsyncGrpcTransport:
             self._channel = grpc.aio.insecure_channel(address.netloc, options)
         else:
             self._channel = grpc.aio.secure_channel(address.netloc, tls, options)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._calls = GrpcCalls(self._channel, self._url)
         self._streams = AsyncGrpcStreams(address, options, credentials, tls)
 
     async def perform(self, call: Call | Turn) -> Any:
@@ -94,14 +93,15 @@ class AsyncGrpcTransport:
             return await call.stream.take(call)
         if call.method == "stream_infer":
             return await self._streams.open(call)
-        procedure, message = _request(call, self._url)
+        send, message, answer = self._calls.prepared(call)
         metadata = tuple(self._credentials.headers(call.headers).items())
         try:
-            send = getattr(self._stub, procedure)
             response = await send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
-        return answer(call, response, self._url)
+        if response is None:  # none came, or one that gRPC could not read
+            raise unreadable(call, self._url, "no message that can be read")
+        return answer(response, call, self._url)
 
     async def close(self) -> None:
         """Close the channels; calls and streams in flight are cancelled."""
@@ -118,12 +118,3 @@ def _channel_options(credentials: Credentials) -> list[tuple[str, Any]]:
 
 def _channel_credentials(credentials: Credentials) -> Any:
     return None if credentials.tls is None else credentials.tls.channel_credentials()
-
-
-def _request(call: Call, url: str) -> tuple[str, Any]:
-    if call.timeout is not None and call.timeout <= 0:  # gRPC might still be answered in time
-        raise translate(TimeoutError("the deadline has passed"), call, url)
-    try:
-        return request(call, url)
-    except (ValueError, TypeError) as error:  # protobuf's own: a number that is out of range
-        raise InvalidInput(f"{call.method} of {call.model!r} cannot be sent: {error}") from error

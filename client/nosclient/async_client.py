@@ -87,9 +87,7 @@ class AsyncClient:
         parameters: Mapping[str, str | int | float | bool] | None = None,
     ) -> dict[str, npt.NDArray[Any]]:
         """As ``Client.run``."""
-        return await self._drive(
-            self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
-        )
+        return await self._infer(name, inputs, outputs, version, deadline, priority, parameters)
 
     async def model(
         self,
@@ -104,7 +102,9 @@ class AsyncClient:
         """As ``Client.model``; awaited, so that the object knows its signature from the start."""
         options = CallOptions(version, deadline, outputs, priority, parameters)
         facts = await self._drive(describe(self._operations, name, options))
-        return AsyncModel(self._drive, self._operations, self._settings.addresses[0], facts)
+        return AsyncModel(
+            self._drive, self._infer, self._operations, self._settings.addresses[0], facts
+        )
 
     def stream(
         self,
@@ -205,10 +205,29 @@ class AsyncClient:
         leave_behind(self._transports)
         self._transports = []
 
-    async def _drive(self, operation: Operation[T]) -> T:
-        if self._closed:
+    async def _infer(self, *asked: Any, either: bool = False) -> dict[str, npt.NDArray[Any]]:
+        """One inference: the usual one as straight as can be, any other as an operation."""
+        is_open = self._transports and not self._closed
+        inference = self._operations.ready(*asked, either=either) if is_open else None
+        if inference is None:
+            return await self._drive(self._operations.run(*asked, either=either))
+        try:
+            answer = await self._transports[0].perform(inference.call)
+        except BaseException as error:  # noqa: BLE001 - raised again, and told, by the operation
+            failures = [error]
+        else:
+            return inference.answered(answer)
+        return await self._drive(
+            self._operations.resumed(inference, *asked, either=either), failures
+        )
+
+    async def _drive(
+        self, operation: Operation[T], failures: list[BaseException] | None = None
+    ) -> T:
+        """What the operation comes to; its first call ended in the failure, if there is one."""
+        if self._closed and not failures:
             raise ClientClosed(f"{self!r} is closed; make a new one")
-        if not self._transports:
+        if not (self._transports or self._closed):
             self._transports = [
                 async_transport(address, self._settings.credentials)
                 for address in self._settings.addresses
@@ -222,9 +241,11 @@ class AsyncClient:
                     await asyncio.sleep(step.seconds)
                     step = routed.send(None)
                     continue
-                if self._closed and isinstance(step, Call):
+                if self._closed and isinstance(step, Call) and not failures:
                     raise ClientClosed(f"{self!r} was closed before the answer")
                 try:
+                    if failures:
+                        raise failures.pop()  # without a name here, it does not refer to itself
                     answer = await transports[step.endpoint].perform(step)
                 except (NosClientError, RuntimeError, asyncio.CancelledError) as error:
                     # What close() does to calls in flight: gRPC cancels them, aiohttp complains.

@@ -27,15 +27,17 @@ class AsyncModel(ModelHandle):
     def __init__(
         self,
         drive: Callable[[Operation[Any]], Awaitable[Any]],
+        infer: Callable[..., Awaitable[Any]],
         operations: Operations,
         address: Address,
         facts: ModelFacts,
     ) -> None:
         super().__init__(operations, facts)
         self._drive = drive
+        self._infer = infer
         self._address = address
         self._methods = {
-            name: AsyncModel(drive, operations, address, method)
+            name: AsyncModel(drive, infer, operations, address, method)
             for name, method in facts.methods.items()
         }
 
@@ -72,7 +74,7 @@ class AsyncModel(ModelHandle):
         return self._mapped(samples, concurrency)
 
     async def _ask(self, inputs: dict[str, Any]) -> Any:
-        return self._shaped(await self._drive(self._asking(inputs)))
+        return self._shaped(await self._infer(*self._request(inputs), either=True))
 
     async def _mapped(
         self, samples: Iterable[Any] | AsyncIterable[Any], concurrency: int

@@ -143,9 +143,7 @@ class Client:
             ModelNotReady: it is not loaded, or its queue is full.
             InferenceFailed: the model failed on the request.
         """
-        return self._drive(
-            self._operations.run(name, inputs, outputs, version, deadline, priority, parameters)
-        )
+        return self._infer(name, inputs, outputs, version, deadline, priority, parameters)
 
     def model(
         self,
@@ -173,7 +171,14 @@ class Client:
         """
         options = CallOptions(version, deadline, outputs, priority, parameters)
         facts = self._drive(describe(self._operations, name, options))
-        return Model(self._drive, self._pool, self._operations, self._settings.addresses[0], facts)
+        return Model(
+            self._drive,
+            self._infer,
+            self._pool,
+            self._operations,
+            self._settings.addresses[0],
+            facts,
+        )
 
     def stream(
         self,
@@ -330,8 +335,23 @@ class Client:
         if not self._closed:
             self._transports.begin_anew()
 
-    def _drive(self, operation: Operation[T]) -> T:
-        if self._closed:
+    def _infer(self, *asked: Any, either: bool = False) -> dict[str, npt.NDArray[Any]]:
+        """One inference: the usual one as straight as can be, any other as an operation."""
+        is_open = not self._closed
+        inference = self._operations.ready(*asked, either=either) if is_open else None
+        if inference is None:
+            return self._drive(self._operations.run(*asked, either=either))
+        try:
+            answer = self._transports[0].perform(inference.call)
+        except BaseException as error:  # noqa: BLE001 - raised again, and told, by the operation
+            failures = [error]
+        else:
+            return inference.answered(answer)
+        return self._drive(self._operations.resumed(inference, *asked, either=either), failures)
+
+    def _drive(self, operation: Operation[T], failures: list[BaseException] | None = None) -> T:
+        """What the operation comes to; its first call ended in the failure, if there is one."""
+        if self._closed and not failures:
             raise ClientClosed(f"{self!r} is closed; make a new one")
         routed = self._routing.routed(operation)
         try:
@@ -341,9 +361,11 @@ class Client:
                     time.sleep(step.seconds)
                     step = routed.send(None)
                     continue
-                if self._closed and isinstance(step, Call):
+                if self._closed and isinstance(step, Call) and not failures:
                     raise ClientClosed(f"{self!r} was closed before the answer")
                 try:
+                    if failures:
+                        raise failures.pop()  # without a name here, it does not refer to itself
                     answer = self._transports[step.endpoint].perform(step)
                 except (NosClientError, ValueError) as error:  # ValueError: gRPC's, once closed
                     if self._closed and isinstance(step, Call):

@@ -33,6 +33,7 @@ class Model(ModelHandle):
     def __init__(
         self,
         drive: Callable[[Operation[Any]], Any],
+        infer: Callable[..., Any],
         pool: WorkerPool,
         operations: Operations,
         address: Address,
@@ -40,10 +41,11 @@ class Model(ModelHandle):
     ) -> None:
         super().__init__(operations, facts)
         self._drive = drive
+        self._infer = infer
         self._pool = pool
         self._address = address
         self._methods = {
-            name: Model(drive, pool, operations, address, method)
+            name: Model(drive, infer, pool, operations, address, method)
             for name, method in facts.methods.items()
         }
 
@@ -90,7 +92,7 @@ class Model(ModelHandle):
         return self._mapped(iter(samples), concurrency)
 
     def _ask(self, inputs: dict[str, Any]) -> Any:
-        return self._shaped(self._drive(self._asking(inputs)))
+        return self._shaped(self._infer(*self._request(inputs), either=True))
 
     def _mapped(self, samples: Iterator[Any], concurrency: int) -> Iterator[Any]:
         window: deque[Future[Any]] = deque()

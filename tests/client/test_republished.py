@@ -135,15 +135,15 @@ def test_what_the_server_refuses_is_asked_for_once_more_at_most(url, publish):
     """A refusal that has another reason than the signature stays one."""
     with Client(url, deadline=30) as client:
         client.run("doubled", {"x": np.ones((1, SIZE), np.float32)})
-        sent = []
-        perform = client._transports[0].perform
-        client._transports[0].perform = lambda call: sent.append(call.method) or perform(call)
-        client._operations.shared_memory.infer = refused
+        sent, perform = [], client._transports[0].perform
+
+        def refusing(call):
+            sent.append(call.method)
+            if call.method == "infer":
+                raise InvalidInput("as it was told")
+            return perform(call)
+
+        client._transports[0].perform = refusing
         with pytest.raises(InvalidInput, match="as it was told"):
             client.run("doubled", {"x": np.ones((1, SIZE), np.float32)})
-        assert sent == ["get_model_metadata", "get_model_config"]
-
-
-def refused(*_):
-    raise InvalidInput("as it was told")
-    yield
+        assert sent == ["infer", "get_model_metadata", "get_model_config"]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc
 
@@ -62,6 +63,12 @@ def files():
     return [path for path in Path("/dev/shm").iterdir() if path.name.startswith("nosclient")]
 
 
+def mapped():
+    """Regions that this process maps."""
+    maps = psutil.Process().memory_maps(grouped=False)
+    return sum(row.path.startswith("/dev/shm/nosclient") for row in maps)
+
+
 def test_the_same_answers(client, regions, x):
     assert str(client.transport) == "wire (no tensor of 64 KiB and more was sent yet)"
     np.testing.assert_array_equal(late(client, x), 2 * x)
@@ -77,6 +84,18 @@ def test_regions_are_used_again_and_given_back(client, regions, x):
     assert len(regions()) == 2
     client.close()
     assert not regions()
+
+
+def test_nothing_stays_mapped_once_the_client_is_closed(client, x):
+    before = mapped()
+    held = [late(client, x) for _ in range(4)]
+    wanted = held[0].copy()
+    del held[1:]  # some are free again, and one is in use
+    client.close()
+    assert mapped() - before == 1
+    np.testing.assert_array_equal(held[0], wanted)
+    del held
+    assert mapped() == before
 
 
 def test_answers_stay_what_they_were(client, x):

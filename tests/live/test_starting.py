@@ -122,7 +122,7 @@ def test_an_earlier_log_of_the_users_is_kept(tmp_path):
     tiny_models.add_one(tmp_path)
     log = tmp_path / "triton.log"
     log.write_text("E0101 address already in use\n")
-    with serve(tmp_path, log_file=log):
+    with serve(tmp_path, log_file=str(log)):
         assert "address already in use" not in log.read_text()
     assert (tmp_path / "triton.log.1").read_text() == "E0101 address already in use\n"
 

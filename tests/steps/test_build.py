@@ -16,10 +16,14 @@ import onnxruntime
 import psutil
 import pytest
 from linear import MODEL, write_linear
+from rich.console import Console
 
+from nosbuild.cli.variant_table import variant_table
 from nosbuild.errors import HostError, Refused, SampleError, SpecError
 from nosbuild.plan.host import version_of
 from nosbuild.repository.check import check_repository
+from nosbuild.repository.listing import list_models
+from nosbuild.repository.lock import read_lock
 from nosbuild.steps import build
 
 
@@ -51,8 +55,21 @@ def test_a_build_publishes_a_proven_model(built):
     assert check_repository(built.folder.parent) == []
     steps = cached(built)
     assert list(steps)[:3] == ["export", "references", "prove onnx-fp32"]
-    assert list(steps)[-2:] == ["measure", "publish"]
+    assert list(steps)[-3:] == ["measure", "memory", "publish"]
     assert not any(steps.values())
+
+
+def test_a_build_tells_what_an_instance_holds(built):
+    (memory,) = [row.memory for row in built.report.variants if row.memory]
+    assert 20_000_000 < memory.idle <= memory.peak < 1_000_000_000
+    assert read_lock(built.folder / "1/nos.lock").memory == memory.model_dump()
+    (row,) = list_models(built.folder.parent)
+    assert row.memory_bytes == memory.peak  # of its one instance
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(variant_table(built))
+    assert " each" in shown.get()
+    assert "holds" in (built.folder / "report.html").read_text()
 
 
 def test_nothing_is_written_where_nothing_changed(built):

@@ -36,6 +36,12 @@ def words(tmp_path_factory, cache):
         return build(write_words(tmp_path_factory.mktemp("repository") / "words"))
 
 
+def test_each_method_tells_what_the_class_holds(words):
+    for one in words.models:
+        memory = read_lock(one.folder / "1" / LOCK).memory
+        assert 10_000_000 < memory["idle"] <= memory["peak"] < 1_000_000_000
+
+
 def model(result, method):
     """What was published of a method."""
     (found,) = [one for one in result.models if one.name.endswith(method)]

@@ -28,6 +28,7 @@ _DOING = {
     "prove": "proving against the original:",
     "rescue": "looking for what to keep in higher precision:",
     "measure": "measuring all that are proven, in turns",
+    "memory": "measuring the memory of one instance",
     **{step: maker.says for step, maker in MAKERS.items()},
 }
 

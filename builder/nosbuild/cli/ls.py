@@ -21,16 +21,18 @@ def ls(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) -> 
 
     from nosbuild.cli.printing import megabytes, results, table
 
-    shown = table("model", "version", "variant", "size", "batch", "what it does")
+    shown = table("model", "version", "variant", "size", "memory", "batch", "what it does")
     for row in rows:
         version = str(row.version) if row.version else "[yellow]not built[/]"
         size = megabytes(row.size_bytes) if row.size_bytes else ""
+        memory = megabytes(row.memory_bytes) if row.memory_bytes else ""
         batch = str(row.max_batch_size) if row.max_batch_size else "[dim]none[/]"
         shown.add_row(
             f"[bold]{row.name}[/]",
             version,
             row.variant,
             size,
+            memory,
             batch if row.version else "",
             escape(row.description),
         )

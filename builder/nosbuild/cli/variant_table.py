@@ -111,10 +111,14 @@ def _throughput(row: VariantReport) -> str:
 
 
 def _placement(row: VariantReport) -> str:
-    if row.verdict != "published" or row.speed is None or row.speed.chosen is None:
-        return ""
-    instances, threads = row.speed.instances, row.speed.threads
-    return f"\n[dim]{instances} instance{'s' * (instances > 1)} x {threads}[/]"
+    """``2 instances x 1``, and the memory of each."""
+    lines = []
+    if row.verdict == "published" and row.speed and row.speed.chosen:
+        instances, threads = row.speed.instances, row.speed.threads
+        lines.append(f"{instances} instance{'s' * (instances > 1)} x {threads}")
+    if row.memory:
+        lines.append(f"{megabytes(row.memory.peak)} each")
+    return "".join(f"\n[dim]{line}[/]" for line in lines)
 
 
 def _notes(result: BuildResult) -> list[str]:

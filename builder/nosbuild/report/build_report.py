@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from nosbuild.verify.measure import Measurement
+from nosbuild.verify.memory import Memory
 from nosbuild.verify.proof import Proof
 
 Verdict = Literal["published", "proven", "refused", "skipped", "unproven", "source"]
@@ -37,6 +38,8 @@ class VariantReport(_Frozen):
     """Size of the artifact; None where there is none."""
     proof: Proof | None = None
     speed: Measurement | None = None
+    memory: Memory | None = None
+    """Of one instance; of the published variant alone."""
     verdict: Verdict
     reason: str = ""
     """Why, in a sentence; empty only for the source."""

@@ -10,6 +10,7 @@ from nosbuild.report.latency_plot import latency_plot
 from nosbuild.report.page_rows import (
     batch_columns,
     checks,
+    memory_sentence,
     placement_rows,
     proof_groups,
     variant_row,
@@ -51,6 +52,7 @@ def render(report: BuildReport, version: int) -> str:
         latency=Markup(latency_plot(report, numbers) or ""),
         published=published,
         placements=placement_rows(published.speed) if published.speed else [],
+        memory=memory_sentence(published.memory) if published.memory else "",
         checks=checks(report, numbers),
         proof_groups=proof_groups(report),
         host=[(_label(key), text) for key, v in report.host.items() if (text := _fact(key, v))],

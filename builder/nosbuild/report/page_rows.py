@@ -18,6 +18,7 @@ from nosbuild.report.units import (
     told_apart,
 )
 from nosbuild.verify.measure import Measurement, Ratio
+from nosbuild.verify.memory import Memory
 from nosbuild.verify.proof import Finding, Proof
 
 _IN_FULL = 2
@@ -214,6 +215,13 @@ def proof_groups(report: BuildReport) -> list[tuple[str, list[str]]]:
         words = f"{counted(proof.samples, f'{kind} sample')}, batch size{plural} {sizes}"
         groups.setdefault(words, []).append(variant.name)
     return list(groups.items())
+
+
+def memory_sentence(memory: Memory) -> str:
+    """What one instance holds, idle and at most."""
+    items = "" if memory.batch == 1 else f", which is while it answers {memory.batch} at once"
+    idle, peak = byte_size(memory.idle), byte_size(memory.peak)
+    return f"An instance in a process of its own holds {idle}, and {peak} at most{items}."
 
 
 def placement_rows(speed: Measurement) -> list[PlacementRow]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nosbuild.errors import SpecError
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import LOCK, ModelFolder, known_models
-from nosbuild.repository.lock import read_lock
+from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.repository.served import versions_in_config
 
 
@@ -22,6 +23,8 @@ class ModelRow:
     variant: str
     size_bytes: int
     max_batch_size: int
+    memory_bytes: int
+    """Of all its instances at most, as the build measured it; 0 where it did not."""
     description: str
 
 
@@ -49,8 +52,16 @@ def _built(folder: ModelFolder) -> ModelRow:
         variant=lock.variant if lock else config.backend or config.platform,
         size_bytes=sum(path.stat().st_size for path in files),
         max_batch_size=config.max_batch_size,
+        memory_bytes=_memory(lock, config),
         description=config.parameters["description"].string_value,
     )
+
+
+def _memory(lock: Lock | None, config: Any) -> int:
+    if lock is None or lock.memory is None:
+        return 0
+    instances = sum(group.count or 1 for group in config.instance_group) or 1
+    return instances * lock.memory["peak"]
 
 
 def _unbuilt(folder: ModelFolder) -> ModelRow:
@@ -60,4 +71,4 @@ def _unbuilt(folder: ModelFolder) -> ModelRow:
         description = load_spec(folder.path).description
     except SpecError as exc:
         description = f"broken model.yaml: {exc.problems[0].found}"
-    return ModelRow(folder.name, 0, "", 0, 0, description)
+    return ModelRow(folder.name, 0, "", 0, 0, 0, description)

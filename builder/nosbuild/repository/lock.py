@@ -45,6 +45,9 @@ class Lock(BaseModel):
     libraries: dict[str, str]
     host: dict[str, Any]
     proof: dict[str, Any]
+    memory: dict[str, int] | None = None
+    """What one instance holds, in bytes (``verify.memory.Memory``); None where it was not measured,
+    and in locks of older versions."""
     tensors: dict[str, Any] = {}
     """Inputs, outputs and dims as they were known in the end: who calls the model needs the names
     and ranges of axes, which config.pbtxt does not tell. Empty in locks of older versions."""

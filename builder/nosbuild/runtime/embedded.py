@@ -48,7 +48,7 @@ def serve(
     http_port: int | None = None,
     grpc_port: int | None = None,
     metrics_port: int | None = None,
-    log_file: Path | None = None,
+    log_file: Path | str | None = None,
     verbose: bool = False,
     keep_going: bool = False,
     load_timeout: float = 300.0,
@@ -93,8 +93,9 @@ def serve(
     if broken and not (keep_going and len(broken) < len(servable)):
         raise _not_servable(folder, broken)
     servable = [model for model in servable if model.name not in broken]
-    if log_file and log_file.exists():
-        log_file.replace(log_file.with_name(f"{log_file.name}.1"))  # an earlier run's
+    log = Path(log_file) if log_file else None
+    if log and log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))  # an earlier run's
     names = [model.name for model in servable]
     environment = server_environment(say, gpu_needs(folder, names))
     unmade = link_environments(folder, names, environment, say)
@@ -113,9 +114,7 @@ def serve(
     for attempt in range(_PORT_ATTEMPTS):
         ports = choose_ports(host, asked, prefer_triton=attempt == 0)
         say(f"Starting Triton on {_reachable(host)}:{ports.http} (HTTP), :{ports.grpc} (gRPC)")
-        service = _start(
-            folder, servable, environment, host, ports, drain_timeout, log_file, options
-        )
+        service = _start(folder, servable, environment, host, ports, drain_timeout, log, options)
         try:
             if verbose:
                 service.echo = LogEcho(service.log_file)

@@ -73,6 +73,11 @@ class PythonClass:
                 "Correct that line, or source.init in the model.yaml.",
             ) from exc
 
+    @property
+    def pid(self) -> int:
+        """Of the class's process."""
+        return self._worker.pid
+
     def direct(self, item: Arrays) -> Answer:
         """The method called plainly.
 

@@ -77,6 +77,11 @@ class PythonWorker:
             env=environment.variables(),
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the class's process."""
+        return self._process.pid
+
     def ask(self, what: str, **order: Any) -> Any:
         """The answer to one order.
 

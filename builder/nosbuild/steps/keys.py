@@ -107,6 +107,12 @@ STEPS: dict[str, StepKind] = {
         runs_user_code=True,
         machine_matters=True,
     ),
+    "memory": StepKind(
+        ("dims",),
+        ("spec", "verify", "steps/functions.py", *_BACKENDS),
+        machine_matters=True,
+        functions="nosbuild.steps.memory_function",
+    ),
     "package": _python_kind(_PYTHON, "export"),
     "python-references": _python_kind((*_PYTHON, "samples"), "verify"),
     "python-prove": _python_kind((*_PYTHON, "quality"), "verify", "steps/member_calls.py"),

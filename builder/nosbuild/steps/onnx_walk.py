@@ -14,8 +14,10 @@ from nosbuild.steps.keys import named_source_files
 from nosbuild.steps.publishing import publish_variant
 from nosbuild.steps.reporting import report_of, rows_of
 from nosbuild.steps.result import BuildResult
+from nosbuild.store.hashing import sha256_of_value
 from nosbuild.verify.choose import WITHIN_NOISE
 from nosbuild.verify.contest import Contest
+from nosbuild.verify.memory import Memory
 from nosbuild.verify.variant import VerifiedVariant, trusted, verified
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class OnnxWalk:
         self.trust_unproven = trust_unproven
 
     def run(self, repository: Path) -> BuildResult:
-        """Export -> references -> each variant -> measure -> publish."""
+        """Export -> references -> each variant -> measure -> memory -> publish."""
         steps, spec = self.steps, self.spec
         sources = named_source_files(spec)
         steps.read |= sources
@@ -80,8 +82,9 @@ class OnnxWalk:
         if self._rescue(candidates, contest):
             contest = self._measure(candidates)
         chosen = self._chosen(candidates.found, contest)
-        variant = self._sealed(chosen, contest, candidates)
-        rows = rows_of(self.plan, candidates.found, contest, chosen, self.source)
+        memory = self._memory(chosen, contest, candidates)
+        variant = self._sealed(chosen, contest, candidates, memory)
+        rows = rows_of(self.plan, candidates.found, contest, chosen, self.source, memory)
         report = report_of(complete, self.plan, self.host, rows, references.result)
         size = chosen.artifact.bytes if chosen.artifact else 0
         return publish_variant(
@@ -161,8 +164,37 @@ class OnnxWalk:
             "Build without --trust-unproven.",
         )
 
+    def _memory(self, chosen: Candidate, contest: Contest, candidates: Candidates) -> Memory | None:
+        """Of one instance of the variant chosen; not of one that runs on a GPU."""
+        if chosen.planned.runs_on.needs_gpu or chosen.artifact is None:
+            return None
+        speed = contest.measurements[chosen.planned.name]
+        placement = {"instances": speed.instances, "threads": speed.threads}
+        entry = self.steps.run(
+            "memory",
+            {
+                "the artifact": chosen.artifact.digest,
+                "the variant": described(chosen.planned),
+                "the samples": candidates.references.digest,
+                "the tensors": sha256_of_value(candidates.tensors),
+                "the placement": placement,
+            },
+            {
+                "artifact": str(chosen.artifact.folder),
+                "variant": described(chosen.planned),
+                "golden": str(candidates.references.folder / "golden"),
+                "tensors": candidates.tensors,
+                **placement,
+            },
+        )
+        return Memory.model_validate(entry.result)
+
     def _sealed(
-        self, chosen: Candidate, contest: Contest, candidates: Candidates
+        self,
+        chosen: Candidate,
+        contest: Contest,
+        candidates: Candidates,
+        memory: Memory | None,
     ) -> VerifiedVariant:
         complete = candidates.complete
         artifact = chosen.artifact
@@ -190,4 +222,5 @@ class OnnxWalk:
             outputs=outputs,
             proof=chosen.proof,
             measurement=contest.measurements[chosen.planned.name],
+            memory=memory,
         )

@@ -65,7 +65,8 @@ def python_prove(
     references: str,
     variant: str,
 ) -> dict[str, Any]:
-    """The Proof of the adapter."""
+    """The Proof of the adapter, and the Memory of the class's process."""
+    from nosbuild.verify.memory import memory_of_process
     from nosbuild.verify.python_proof import prove_class
     from nosbuild.verify.references import read_references
 
@@ -73,7 +74,8 @@ def python_prove(
     with _opened(spec, artifact, models, device) as source:
         answers = read_references(Path(references))
         proof = prove_class(known, source, Path(artifact), variant, answers)
-    return proof.model_dump(mode="json")
+        memory = memory_of_process(source.pid, max(proof.batches))
+    return {"proof": proof.model_dump(mode="json"), "memory": memory.model_dump(mode="json")}
 
 
 def method_spec(spec: ModelSpec, method: str, tensors: dict[str, Any]) -> ModelSpec:

@@ -26,6 +26,7 @@ from nosbuild.steps.reporting import report_of
 from nosbuild.steps.result import BuildResult
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.verify.measure import Measurement
+from nosbuild.verify.memory import Memory
 from nosbuild.verify.proof import Proof
 from nosbuild.verify.variant import VerifiedVariant, verified
 
@@ -179,7 +180,8 @@ class PythonWalk:
             label=f"prove {PYTHON.name}",
             model=complete.name,
         )
-        proof = Proof.model_validate(proven.result)
+        proof = Proof.model_validate(proven.result["proof"])
+        memory = Memory.model_validate(proven.result["memory"])
         self._judge(complete, proof)
         variant = verified(
             runs_on=runs_on,
@@ -198,6 +200,8 @@ class PythonWalk:
                 threads=1,
                 why="a class is served as it is: there is nothing to choose by speed",
             ),
+            # The class's own process; what a GPU holds for it is not known.
+            memory=None if runs_on.needs_gpu else memory,
         )
         return _Proven(complete, variant, self._row(artifact, variant, method), references)
 
@@ -248,6 +252,7 @@ class PythonWalk:
             how=f"{variant.details['class']}.{method} in {where}",
             bytes=sum((artifact / name).stat().st_size for name in variant.proof.artifact),
             proof=variant.proof,
+            memory=variant.memory,
             verdict="published",
             reason="the one way to serve a class",
         )

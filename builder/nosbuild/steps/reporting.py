@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
     from nosbuild.steps.candidates import Candidate
     from nosbuild.verify.contest import Contest
+    from nosbuild.verify.memory import Memory
 
 
 def rows_of(
@@ -24,10 +25,14 @@ def rows_of(
     contest: Contest,
     chosen: Candidate,
     source: str,
+    memory: Memory | None,
 ) -> tuple[VariantReport, ...]:
-    """One row a variant: the source, those that were made, those that were not tried."""
+    """One row a variant: the source, those that were made, those that were not tried.
+
+    ``memory`` is what an instance of the chosen one holds.
+    """
     rows = [_original(source, contest)] if source else []
-    rows += [_row(candidate, contest, chosen) for candidate in found]
+    rows += [_row(candidate, contest, chosen, memory) for candidate in found]
     rows += [
         VariantReport(
             name=skip.what,
@@ -99,7 +104,9 @@ def _original(name: str, contest: Contest) -> VariantReport:
     )
 
 
-def _row(candidate: Candidate, contest: Contest, chosen: Candidate) -> VariantReport:
+def _row(
+    candidate: Candidate, contest: Contest, chosen: Candidate, memory: Memory | None
+) -> VariantReport:
     planned, artifact = candidate.planned, candidate.artifact
     verdict, reason = candidate.verdict, candidate.reason
     if candidate is chosen:
@@ -115,6 +122,7 @@ def _row(candidate: Candidate, contest: Contest, chosen: Candidate) -> VariantRe
         bytes=artifact.bytes if artifact else None,
         proof=candidate.proof,
         speed=contest.measurements.get(planned.name),
+        memory=memory if candidate is chosen else None,
         verdict=verdict,
         reason=reason,
     )

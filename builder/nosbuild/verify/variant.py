@@ -15,6 +15,7 @@ from nosbuild.plan import RunsOn
 from nosbuild.store.hashing import sha256_of_file
 from nosbuild.tensors import TensorSpec
 from nosbuild.verify.measure import Measurement
+from nosbuild.verify.memory import Memory
 from nosbuild.verify.proof import Proof
 
 _SEAL = object()
@@ -35,6 +36,8 @@ class VerifiedVariant:
     measurement: Measurement
     details: dict[str, Any]
     """What its maker tells of it; of an engine, the machine that it is for."""
+    memory: Memory | None = None
+    """Of one instance; None where it was not measured: on a GPU, of an ensemble."""
     _seal: object = None
 
     def __post_init__(self) -> None:
@@ -53,6 +56,7 @@ def verified(
     outputs: tuple[TensorSpec, ...],
     proof: Proof,
     measurement: Measurement,
+    memory: Memory | None = None,
 ) -> VerifiedVariant:
     """Seal a variant.
 
@@ -72,6 +76,7 @@ def verified(
         outputs=outputs,
         proof=proof,
         measurement=measurement,
+        memory=memory,
         _seal=_SEAL,
     )
 
