@@ -231,21 +231,6 @@ def test_a_result_is_not_kept_back_by_a_source_that_waits(url):
     asyncio.run(main())
 
 
-def test_the_end_of_the_program_is_not_held_up(url):
-    code = (
-        "import sys, time\n"
-        "from nosclient import Client\n"
-        "slow = Client(sys.argv[1]).model('slow')\n"
-        "futures = [slow.submit(10.0) for _ in range(3)]\n"
-        "time.sleep(0.5)\n"
-        "print('done', any(future.running() for future in futures))\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, url], capture_output=True, text=True, timeout=20
-    )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done True\n", "")
-
-
 def test_closing_the_client_under_a_map(url):
     client = Client(url, deadline=30)
     results = client.model("slow").map(itertools.repeat(0.0), concurrency=3)
@@ -276,3 +261,18 @@ def test_closing_the_asynchronous_client_under_a_map(url):
         await closing[0]
 
     asyncio.run(main())
+
+
+def test_the_end_of_the_program_is_not_held_up(url):
+    code = (
+        "import sys, time\n"
+        "from nosclient import Client\n"
+        "slow = Client(sys.argv[1]).model('slow')\n"
+        "futures = [slow.submit(10.0) for _ in range(3)]\n"
+        "time.sleep(0.5)\n"
+        "print('done', any(future.running() for future in futures))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, url], capture_output=True, text=True, timeout=20
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done True\n", "")
