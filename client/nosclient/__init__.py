@@ -4,6 +4,9 @@
 ...     scores = client.run("breast_cancer", {"features": rows})["probabilities"]
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nosclient._errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -14,6 +17,7 @@ from nosclient._errors import (
     ModelNotFound,
     ModelNotReady,
     NosClientError,
+    NotAfterFork,
     SequenceEnded,
     ServerError,
     ServerUnavailable,
@@ -25,14 +29,16 @@ from nosclient._service import ServiceInfo
 from nosclient._stats import ClientStats, LatencyHistogram, ModelCalls, Traffic
 from nosclient._tls import TLS
 from nosclient._transport_kind import Transport
-from nosclient.async_client import AsyncClient
-from nosclient.async_model import AsyncModel
-from nosclient.async_sequence import AsyncModelSequence
-from nosclient.async_stream import AsyncStream
 from nosclient.client import Client
 from nosclient.model import Model
 from nosclient.sequence import ModelSequence
 from nosclient.stream import Stream
+
+if TYPE_CHECKING:
+    from nosclient.async_client import AsyncClient
+    from nosclient.async_model import AsyncModel
+    from nosclient.async_sequence import AsyncModelSequence
+    from nosclient.async_stream import AsyncStream
 
 __version__ = "0.1.0"
 
@@ -61,6 +67,7 @@ __all__ = [
     "ModelStatistics",
     "ModelSummary",
     "NosClientError",
+    "NotAfterFork",
     "SequenceEnded",
     "ServerError",
     "ServerUnavailable",
@@ -72,3 +79,22 @@ __all__ = [
     "Unauthorized",
     "UntrustedServer",
 ]
+
+_LATER = {
+    "AsyncClient": "nosclient.async_client",
+    "AsyncModel": "nosclient.async_model",
+    "AsyncModelSequence": "nosclient.async_sequence",
+    "AsyncStream": "nosclient.async_stream",
+}
+"""Imported when they are first asked for: asyncio takes as long as all the rest of nosclient."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from http.client import BadStatusLine, RemoteDisconnected
 from typing import Any
 
 from nosclient._call import Call
@@ -20,6 +19,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
 )
+from nosclient._grpc_failures import grpc_failure
 from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
@@ -85,9 +85,6 @@ _MODEL_FAILED = frozenset(
 _DEAD_WORKER = re.compile(r"Stub process '(?P<model>[^']+)_\d+_\d+' is not healthy")
 """Triton's words where the process that ran a Python-based model has ended; it starts no other."""
 
-_CUT_OFF = "Internal error from Core"
-"""gRPC's asyncio: the server ended a stream while the request was written; why it did is lost."""
-
 _NOT_POLLED = "failed to poll from model repository"
 _NOT_THERE = (
     "; its repository has no such model, or one that is not built or has a config.pbtxt that "
@@ -132,6 +129,8 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
         call: what was being done; a failure means something else while loading a model.
         url: where it was done, for the message.
     """
+    from http.client import BadStatusLine, RemoteDisconnected
+
     from tritonclient.utils import InferenceServerException
 
     if isinstance(error, InferenceServerException):
@@ -161,6 +160,11 @@ def is_timeout(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) and error.errno is None
 
 
+def is_restricted(message: str) -> bool:
+    """Whether Triton says that it wants a key."""
+    return _RESTRICTED.search(message) is not None
+
+
 def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     message = str(error.message() or type(error).__name__).strip()
     if error.status() is None:
@@ -170,13 +174,8 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     kind = GRPC.get(status) or HTTP.get(status, ServerError)
     if kind is DeadlineExceeded:
         return _deadline(call, url)
-    if status == "INTERNAL" and message == _CUT_OFF:
-        return ServerUnavailable(
-            f"{url} ended {call.method} of {call.model!r} before it had taken the request: is this "
-            "client let in there?",
-            was_sent=False,
-            is_lost=False,
-        )
+    if own := grpc_failure(status, message, call, url):
+        return own
     if restricted := _RESTRICTED.search(message):
         return Unauthorized(_no_entry(call, url, restricted[1]))
     if kind is Unauthorized:

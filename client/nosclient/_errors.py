@@ -14,6 +14,7 @@ NosClientError          the root; never raised itself
 +-- MessageTooLarge     a request or an answer is larger than is carried in one piece
 +-- ServerError         any other refusal of the server, its status in the message
 +-- ClientClosed        the client was used after close()
++-- NotAfterFork        gRPC was in use when the process was forked: it would hang in the child
 """
 
 from __future__ import annotations
@@ -94,3 +95,7 @@ class ServerError(NosClientError):
 
 class ClientClosed(NosClientError):
     """The client was used after ``close()``."""
+
+
+class NotAfterFork(NosClientError):
+    """gRPC was in use when the process was forked: it would hang in the child."""

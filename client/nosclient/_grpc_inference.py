@@ -9,6 +9,7 @@ answer that is not laid out that way is left to protobuf.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +109,12 @@ class Layout:
         try:
             message = service_pb2.ModelInferResponse.FromString(response)
             answer = read_answer(message, call.places)
-        except (DecodeError, ValueError, TypeError) as error:  # gRPC's own words, and its code
+        except (
+            DecodeError,
+            ValueError,
+            TypeError,
+            struct.error,
+        ) as error:  # gRPC's own words, and its code
             told = InferenceServerException("Exception deserializing response!", "INTERNAL")
             raise translate(told, call, url) from error
         if not call.places:

@@ -30,7 +30,7 @@ class Reply(NamedTuple):
     """A response, read to its end."""
 
     status: int
-    headers: HTTPMessage
+    headers: Mapping[str, str] | HTTPMessage
     body: bytes | bytearray
 
 
@@ -106,10 +106,17 @@ class HttpConnections:
         return HTTPSConnection(host, port, context=self._context)
 
 
-def _connect(connection: HTTPConnection, deadline: Deadline) -> None:
+def connect_seconds(deadline: Deadline) -> float:
+    """How long a connection may take to come about.
+
+    Half of what is left at most: another server, if there is one, wants its time as well.
+    """
     remaining = deadline.remaining()
-    # Half of what is left at most: another server, if there is one, wants its time as well.
-    patience = _CONNECT_SECONDS if remaining is None else min(_CONNECT_SECONDS, remaining / 2)
+    return _CONNECT_SECONDS if remaining is None else min(_CONNECT_SECONDS, remaining / 2)
+
+
+def _connect(connection: HTTPConnection, deadline: Deadline) -> None:
+    patience = connect_seconds(deadline)
     connection.timeout = patience
     try:
         connection.connect()

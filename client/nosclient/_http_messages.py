@@ -1,4 +1,4 @@
-"""A call goes in, what tritonclient's HTTP client takes comes out; and an answer as numpy."""
+"""An inference goes in, what tritonclient encodes comes out; and an answer as numpy."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from nosclient._call import Call, RegionCall, Tensor
 from nosclient._model_info import numpy_dtype
 from nosclient._shared_pool import Place
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""How much of a body is JSON; tensors come after it."""
+
 
 def call_arguments(call: Call) -> dict[str, Any]:
-    """The keyword arguments of the method of that name of tritonclient's HTTP client."""
-    if call.region is not None:
-        return _region_arguments(call.region)
-    if not call.model:
-        return {}
-    arguments: dict[str, Any] = {"model_name": call.model}
-    if call.method not in ("load_model", "unload_model"):
-        arguments["model_version"] = call.version
-    if call.method == "infer":
-        arguments["inputs"] = [_infer_input(tensor) for tensor in call.tensors]
-        if call.outputs is not None:
-            arguments["outputs"] = [_asked_output(call, name) for name in call.outputs]
-        arguments["priority"] = call.priority
-        arguments["parameters"] = dict(call.parameters) or None
-        if (timeout := call.queue_timeout_us) is not None:
-            arguments["timeout"] = timeout
-        if call.sequence is not None:
-            arguments["sequence_id"] = call.sequence.id
-            arguments["sequence_start"] = call.sequence.start
-            arguments["sequence_end"] = call.sequence.end
+    """The keyword arguments of generate_request_body, for ``infer``."""
+    arguments: dict[str, Any] = {
+        "inputs": [_infer_input(tensor) for tensor in call.tensors],
+        "priority": call.priority,
+        "parameters": dict(call.parameters) or None,
+    }
+    if call.outputs is not None:
+        arguments["outputs"] = [_asked_output(call, name) for name in call.outputs]
+    if (timeout := call.queue_timeout_us) is not None:
+        arguments["timeout"] = timeout
+    if call.sequence is not None:
+        arguments["sequence_id"] = call.sequence.id
+        arguments["sequence_start"] = call.sequence.start
+        arguments["sequence_end"] = call.sequence.end
     return arguments
 
 
@@ -46,11 +43,11 @@ def read_outputs(result: Any, places: Mapping[str, Place]) -> dict[str, npt.NDAr
     ``places``, where the server wrote those outputs.
     """
     found = {}
-    for output in result.get_response().get("outputs", []):
-        name = output["name"]
+    for output in result.get_response()["outputs"]:
+        name, dtype = output["name"], numpy_dtype(output["datatype"])
         is_here = "data" in output or "binary_data_size" in output.get("parameters", {})
         if not is_here and (place := places.get(name)) is not None:
-            found[name] = place.view(numpy_dtype(output["datatype"]), tuple(output["shape"]))
+            found[name] = place.view(dtype, tuple(output["shape"]))
         else:
             found[name] = result.as_numpy(name)
     return found
@@ -73,25 +70,12 @@ def _asked_output(call: Call, name: str) -> Any:
     return built
 
 
-def _region_arguments(region: RegionCall) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"name": region.name}
-    if region.handle:
-        arguments.update(
-            raw_handle=b64encode(region.handle).decode(),
-            device_id=region.device,
-            byte_size=region.size,
-        )
-    elif region.size:
-        arguments.update(key=region.key, byte_size=region.size)
-    return arguments
-
-
 def registration_body(region: RegionCall) -> bytes:
     """What Triton's shared memory extensions take to register it."""
-    arguments = _region_arguments(region)
-    del arguments["name"]
+    body: dict[str, Any] = {"byte_size": region.size}
     if region.handle:
-        arguments["raw_handle"] = {"b64": arguments["raw_handle"]}
+        body["raw_handle"] = {"b64": b64encode(region.handle).decode()}
+        body["device_id"] = region.device
     else:
-        arguments["offset"] = 0
-    return json.dumps(arguments).encode()
+        body.update(key=region.key, offset=0)
+    return json.dumps(body).encode()

@@ -38,8 +38,11 @@ def numpy_dtype(datatype: str) -> np.dtype[Any]:
     # numpy has no bfloat16: which dtype stands for it depends on tritonclient's release.
     from tritonclient.utils import triton_to_np_dtype
 
-    stand_in: np.dtype[Any] = np.dtype(triton_to_np_dtype(datatype))
-    return stand_in
+    stand_in = triton_to_np_dtype(datatype)
+    if stand_in is None:
+        raise ValueError(f"{datatype!r} is no datatype of the protocol")
+    dtype: np.dtype[Any] = np.dtype(stand_in)
+    return dtype
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ class Observed:
         self._is_over = False
         self._start = perf_counter() if began is None else began
 
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return perf_counter() - self._start
+
     def sends(self, call: Call) -> None:
         """The tensors of a request go out; those in shared memory are counted as such."""
         sent = 0
@@ -82,6 +87,10 @@ class Observed:
             else:
                 self._recorder.travelled(tensor.place.kind, tensor.place.size, 0)
         self.sent = sent
+
+    def runs_again(self) -> None:
+        """The model has run it, and the answer was lost: it is sent once more."""
+        self._recorder.runs_again(self._model)
 
     def receives(self, call: Call, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """The outputs of its answer came, or the server wrote them into shared memory."""

@@ -5,6 +5,7 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
@@ -31,7 +32,13 @@ from nosclient._model_info import (
     parse_statistics,
 )
 from nosclient._observer import Observed, Observer
-from nosclient._refusals import explained, repository_index, who_refused, why_not_ready
+from nosclient._refusals import (
+    explained,
+    is_in_a_repository,
+    repository_index,
+    who_refused,
+    why_not_ready,
+)
 from nosclient._service import NOT_YET, wait
 from nosclient._settings import Settings
 from nosclient._shared_memory import SharedMemory
@@ -45,10 +52,11 @@ class Inference(NamedTuple):
     call: Call
     observed: Observed
     limit: Deadline
+    signature: Signature
 
     def answered(self, outputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The outputs as the caller takes them; that is its end."""
-        call, observed, _ = self
+        call, observed, *_ = self
         observed.receives(call, outputs)
         observed.answered()
         return without_batch_axis(outputs) if call.is_item else outputs
@@ -73,8 +81,14 @@ class Operations:
         self.shared_memory = SharedMemory(
             settings.shared_memory, len(settings.addresses), settings.retries
         )
+        self._addresses = settings.addresses
         self._signatures: dict[tuple[str, str], Signature] = {}
         self._is_plain = self.shared_memory.is_off and len(settings.addresses) == 1
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: nothing is counted or shared yet."""
+        self.observer = Observer(self._addresses)
+        self.shared_memory.begin_anew()
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""
@@ -109,19 +123,8 @@ class Operations:
         """
         inputs = self.shared_memory.on_gpu(inputs)
         with self.observer.begin("infer", name, version) as observed:
-            signature, call = yield from self.prepared(
-                "infer",
-                name,
-                inputs,
-                outputs,
-                version,
-                deadline,
-                priority,
-                parameters,
-                headers=observed.headers,
-                either=either,
-            )
-            return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
+            asked = (inputs, outputs, version, deadline, priority, parameters)
+            return (yield from self._run(observed, None, name, *asked, either=either))
 
     def ready(
         self,
@@ -170,13 +173,57 @@ class Operations:
             is_item=is_item,
         )
         observed.sends(call)
-        return Inference(call, observed, limit)
+        return Inference(call, observed, limit, signature)
 
-    def resumed(self, inference: Inference) -> Operation[dict[str, npt.NDArray[Any]]]:
-        """What ``run`` makes of it from its call on, which comes first."""
-        call, observed, limit = inference
+    def resumed(
+        self, inference: Inference, *asked: Any, either: bool = False
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """What ``run`` makes of it from its call on, which comes first; asked as ``ready`` was."""
+        call, observed, limit, signature = inference
+        made = signature, call._replace(timeout=limit.remaining())
         with observed:
-            return (yield from self.infer(call._replace(timeout=limit.remaining()), observed))
+            return (yield from self._run(observed, made, *asked, either=either))
+
+    def _run(
+        self,
+        observed: Observed,
+        made: tuple[Signature, Call] | None,
+        name: str,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        version: str | int,
+        deadline: float | None,
+        priority: int,
+        parameters: Mapping[str, str | int | float | bool] | None,
+        *,
+        either: bool,
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """The answer to the call that was ``made``, or is now; once more for a changed model."""
+        left = deadline
+        while True:
+            signature, call = made or (
+                yield from self.prepared(
+                    "infer",
+                    name,
+                    inputs,
+                    outputs,
+                    version,
+                    left,
+                    priority,
+                    parameters,
+                    headers=observed.headers,
+                    either=either,
+                )
+            )
+            try:
+                return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
+            except InvalidInput:
+                # Nothing was run. It may have been made for a model that was replaced since.
+                total = self.limit(deadline).seconds
+                left = math.inf if total is None else max(0.0, total - observed.seconds)
+                if not (yield from self._is_outdated(signature, call, Deadline(left))):
+                    raise
+                made = None
 
     def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         """The answer to a prepared call, or what its failure means."""
@@ -300,7 +347,7 @@ class Operations:
         _check_name(name)
         limit = self.limit(deadline)
         # Triton says yes to the unloading of any name; a typo should not pass for success.
-        if all(row.name != name for row in (yield from repository_index(limit))):
+        if not (yield from is_in_a_repository(name, len(self._addresses), limit)):
             raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
         yield Call("unload_model", limit.remaining(), name)
         self._forget(name)
@@ -324,6 +371,13 @@ class Operations:
     def _forget(self, name: str) -> None:
         for key in [key for key in list(self._signatures) if key[0] == name]:
             self._signatures.pop(key, None)
+
+    def _is_outdated(self, signature: Signature, call: Call, limit: Deadline) -> Operation[bool]:
+        """Whether the model has another signature by now, which is remembered then."""
+        try:
+            return (yield from self._fetch(call.model, call.version, limit)) != signature
+        except NosClientError:  # the refusal says more
+            return False
 
     def _fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
         signature = parse_signature(*(yield from self._describe(name, version, limit)))

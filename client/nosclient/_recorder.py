@@ -62,19 +62,21 @@ class _Histogram:
 
 
 class _Model:
-    __slots__ = ("chunks", "failures", "first_chunk", "ok")
+    __slots__ = ("chunks", "failures", "first_chunk", "ok", "run_twice")
 
     def __init__(self) -> None:
         self.ok = _Histogram()
         self.failures: dict[str, int] = {}
         self.chunks = 0
         self.first_chunk = _Histogram()
+        self.run_twice = 0
 
     def snapshot(self) -> ModelCalls:
         latency = self.ok.snapshot()
         answered = {OK: latency.count} if latency.count else {}
         first_chunk = self.first_chunk.snapshot()
-        return ModelCalls({**answered, **self.failures}, latency, self.chunks, first_chunk)
+        outcomes = {**answered, **self.failures}
+        return ModelCalls(outcomes, latency, self.chunks, first_chunk, self.run_twice)
 
 
 class Recorder:
@@ -102,6 +104,11 @@ class Recorder:
             if first_after is not None:
                 entry.first_chunk.add(first_after)
             self._wire[1] += received
+
+    def runs_again(self, model: str) -> None:
+        """A request that the model has run is sent once more."""
+        with self._lock:
+            (self._models.get(model) or self._entry(model)).run_twice += 1
 
     def travelled(self, kind: str, sent: int, received: int) -> None:
         """Bytes of tensors by the way that they went: ``wire``, ``system``, ``cuda``."""

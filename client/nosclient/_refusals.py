@@ -13,9 +13,29 @@ from nosclient._model_info import ModelSummary, parse_index
 from nosclient._service import PROBE_SECONDS
 
 
-def repository_index(limit: Deadline) -> Operation[list[ModelSummary]]:
-    """Every model in the server's repository, loaded or not."""
-    return parse_index((yield Call("get_model_repository_index", limit.remaining())))
+def repository_index(limit: Deadline, home: Home | None = None) -> Operation[list[ModelSummary]]:
+    """Every model in the server's repository, loaded or not; ``home``: in that server's."""
+    return parse_index((yield Call("get_model_repository_index", limit.remaining(), home=home)))
+
+
+def is_in_a_repository(name: str, servers: int, limit: Deadline) -> Operation[bool]:
+    """Whether one of the servers that answer has a model of that name, loaded or not.
+
+    Raises:
+        NosClientError: none answers.
+    """
+    errors: list[NosClientError] = []
+    for number in range(servers):
+        try:
+            index = yield from repository_index(limit, Home(number))
+        except NosClientError as error:
+            errors.append(error)
+        else:
+            if any(row.name == name for row in index):
+                return True
+    if len(errors) == servers:
+        raise errors[0]
+    return False
 
 
 def explained(

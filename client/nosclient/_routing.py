@@ -222,25 +222,28 @@ class Routing:
         return all(answers)
 
     def _told_all(self, call: Call) -> Routed[Any]:
-        """A command to every server; the first error once all were told, with where it is done."""
+        """A command to every server; its errors once all were told, with where it is done."""
         limit = Deadline(call.timeout)
         done: list[str] = []
-        first: NosClientError | None = None
-        refusing = ""
+        errors: list[NosClientError] = []
+        refusals: list[str] = []
         answer = None
-        for number, address in enumerate(self._addresses):
+        living = self._endpoints.living()
+        # Those that were lost come last: they may take up what is left of the time.
+        for number in sorted(range(len(self._addresses)), key=lambda n: n not in living):
+            address = str(self._addresses[number])
             one = call._replace(home=Home(number), timeout=limit.remaining())
             try:
                 answer = yield from self._sent(one, Deadline(one.timeout))
-                done.append(str(address))
+                done.append(address)
             except NosClientError as error:
-                if first is None:
-                    first, refusing = error, str(address)
-        if first is not None:
-            where = f"; {call.method} was done at {', '.join(done) or 'none of the servers'}"
-            first.message = f"{refusing}: {first.message}{where}"
-            first.args = (first.message,)
-            raise first
+                errors.append(error)
+                refusals.append(f"{address}: {error.message}")
+        if errors:
+            where = f"{call.method} was done at {', '.join(done) or 'none of the servers'}"
+            errors[0].message = "; ".join([*refusals, where])
+            errors[0].args = (errors[0].message,)
+            raise errors[0]
         return answer
 
     def _collected(self, call: Call) -> Routed[Mapping[str, Any]]:

@@ -64,14 +64,16 @@ class Lender:
         """Whether a region may be asked for; what can be given back is given back before."""
         if self.refusal:
             return False
-        if self._pool.is_of_another_process:
-            self._pool.drop_all()
-            self._unsure.clear()
-            self.is_known = False
         if not (self.is_known or (yield from self._probe(limit))):
             return False
         yield from self._take_back(limit)
         return True
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: the regions are the parent's, which goes on using them."""
+        self._pool.begin_anew()
+        self._unsure.clear()
+        self.is_known = False
 
     def lease(self, size: int, limit: Deadline) -> Operation[Lease | None]:
         """A region of at least so many bytes; None where there is none."""

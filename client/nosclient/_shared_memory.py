@@ -127,7 +127,9 @@ class SharedMemory:
             if _GONE in error.message:  # it was started again
                 for lender in self._lenders:
                     lender.forget(leases)
-            elif _TOO_SMALL not in error.message:
+            elif _TOO_SMALL in error.message:
+                observed.runs_again()
+            else:
                 raise
             wire = _on_host(call)._replace(timeout=limit.remaining())
             answer = yield from send(wire, observed)
@@ -154,6 +156,11 @@ class SharedMemory:
     @property
     def _lenders(self) -> list[Lender]:
         return [self._system, *self._gpus.values()]
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: the regions are the parent's, which goes on using them."""
+        for lender in self._lenders:
+            lender.begin_anew()
 
     def _placed(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict, deque
 from typing import Any, NamedTuple
@@ -37,7 +36,6 @@ class Pool:
         self._returned: deque[Region] = deque()
         self._all: dict[str, Region] = {}
         self._bytes = 0
-        self._owner = os.getpid()
 
     def take(self, size: int) -> Lease | None:
         """A region that is free; None where a new one has to be made."""
@@ -95,13 +93,12 @@ class Pool:
             self._free.clear()
             self._returned.clear()
             self._bytes = 0
-            self._owner = os.getpid()
         return regions
 
-    @property
-    def is_of_another_process(self) -> bool:
-        """After a fork: its regions are the parent's, which goes on using them."""
-        return self._owner != os.getpid()
+    def begin_anew(self) -> None:
+        """In the child of a fork, where another thread may have held the lock."""
+        self._lock = threading.Lock()
+        self.drop_all()
 
     def give_back(self, region: Region) -> None:
         """It may be leased again, unless it was dropped meanwhile."""

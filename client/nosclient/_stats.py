@@ -101,6 +101,8 @@ class ModelCalls:
     """Of streams, those still open too."""
     first_chunk: LatencyHistogram = field(default_factory=LatencyHistogram)
     """From the call to a stream's first chunk."""
+    run_twice: int = 0
+    """Requests that the server ran once more, since an output had outgrown its shared memory."""
 
     @property
     def count(self) -> int:
@@ -114,6 +116,7 @@ class ModelCalls:
             self.latency - earlier.latency,
             self.chunks - earlier.chunks,
             self.first_chunk - earlier.first_chunk,
+            self.run_twice - earlier.run_twice,
         )
 
     def __str__(self) -> str:
@@ -123,6 +126,8 @@ class ModelCalls:
             parts.append(str(self.latency))
         if self.chunks:
             parts.append(f"chunks: {self.chunks}, the first after {self.first_chunk}")
+        if self.run_twice:
+            parts.append(f"{self.run_twice} run twice")
         return "; ".join(parts)
 
 

@@ -6,6 +6,7 @@ number are open at once, and each is read as far as its reader asks, and a littl
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -83,6 +84,7 @@ class GrpcStream:
     def __init__(self, channel: Any, call: Call, url: str, headers: Mapping[str, str]) -> None:
         self._first = call
         self._url = url
+        self._process = os.getpid()
         self._limit = Deadline(call.timeout)
         # No deadline of gRPC's: where it passes, the call is cancelled (see _stream_leaving.py).
         self._check_limit()
@@ -104,6 +106,10 @@ class GrpcStream:
 
     def take(self, turn: Turn) -> Chunk | None:
         """Makes the turn; raises a NosClientError."""
+        if self._process != os.getpid():
+            raise ClientClosed(
+                "the stream is the parent process's, which opened it before it forked"
+            )
         if turn.action == "send":
             assert turn.call is not None, "there is something to send"
             self._requests.put(request_message(turn.call, self._url))
@@ -129,6 +135,8 @@ class GrpcStream:
 
     def cancel(self, *, is_closed: bool = False) -> None:
         """Let the server stop; whoever waits for a chunk gets none, or an error if closed."""
+        if self._process != os.getpid():  # a fork's child forgets it; the parent may read on
+            return
         with self._changed:
             if self._is_left or self._is_over:
                 return

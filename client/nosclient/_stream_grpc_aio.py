@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nosclient._address import Address
 from nosclient._call import Call, Chunk, Deadline, Turn
 from nosclient._credentials import Credentials
-from nosclient._error_map import translate
+from nosclient._error_map import is_restricted, translate
 from nosclient._errors import ClientClosed, NosClientError
+from nosclient._grpc_failures import CUT_OFF
 from nosclient._grpc_messages import read_chunk, request_message, translated
+from nosclient._service import PROBE_SECONDS
 from nosclient._stream_grpc import AHEAD, CLOSE_SECONDS
 from nosclient._stream_leaving import AGAIN_SECONDS, Leaving
 
@@ -75,7 +77,9 @@ class AsyncGrpcStream:
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._requests.put_nowait(request_message(call, url))
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        self._call = stub.ModelStreamInfer(self._requested(), metadata=tuple(headers.items()))
+        self._metadata = tuple(headers.items())
+        self._call = stub.ModelStreamInfer(self._requested(), metadata=self._metadata)
+        self._ask = stub.ModelInfer
         self._arrived: asyncio.Queue[Any] = asyncio.Queue(AHEAD)  # at the end: None or an error
         self._is_left = False
 
@@ -95,7 +99,8 @@ class AsyncGrpcStream:
         except asyncio.TimeoutError as error:
             raise translate(error, self._first, self._url) from error
         if isinstance(response, grpc.RpcError):
-            raise translated(response, self._first, self._url) from response
+            reason = await self._reason(response)
+            raise translated(reason, self._first, self._url) from reason
         if isinstance(response, NosClientError):
             raise response
         return None if response is None else read_chunk(response)
@@ -136,6 +141,26 @@ class AsyncGrpcStream:
         self._requests.put_nowait(None)
         if not self._is_left:
             await self._arrived.put(end)
+
+    async def _reason(self, error: grpc.RpcError) -> grpc.RpcError:
+        """Why the server refused the stream, where gRPC has lost that.
+
+        Triton answers a restricted call before it has read it, and gRPC's asyncio, which then
+        writes the request in vain, forgets the answer. So a request of the same protocol group is
+        made that no server can run.
+        """
+        if error.details() != CUT_OFF:
+            return error
+        patience = PROBE_SECONDS
+        if (remaining := self._limit.remaining()) is not None:
+            patience = min(patience, remaining)
+        nothing = service_pb2.ModelInferRequest()
+        try:
+            await self._ask(nothing, timeout=patience, metadata=self._metadata)
+        except grpc.RpcError as refusal:
+            if is_restricted(str(refusal.details())):
+                return refusal
+        return error
 
     async def _requested(self) -> AsyncIterator[Any]:
         while (request := await self._requests.get()) is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nosclient._errors import InvalidInput
+
+if TYPE_CHECKING:
+    import ssl
 
 Pem = str | Path | bytes
 """The path of a PEM file, or what is in it."""
@@ -83,7 +85,11 @@ class TLS:
         Raises:
             InvalidInput: a file that cannot be read, or is no PEM file.
         """
-        context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+        import ssl  # here, for its share of the time that ``import nosclient`` takes
+
+        from nosclient._tls_context import NamedContext
+
+        context = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
         context.server_name = self.server_name
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         ca = _read("ca", self.ca)
@@ -102,7 +108,8 @@ class TLS:
         certificate, key = _read("certificate", self.certificate), _read("key", self.key)
         assert certificate is not None, "it was checked"
         assert key is not None, "they come together"
-        import tempfile  # here, for its share of the time that ``import nosclient`` takes
+        import ssl
+        import tempfile
 
         # The standard library takes a client's certificate from files only.
         with tempfile.TemporaryDirectory(prefix="nosclient-") as folder:
@@ -119,20 +126,6 @@ class TLS:
                     f"the certificate {_shown(self.certificate)} and the key {_shown(self.key)} "
                     f"do not go together ({reason})"
                 ) from None
-
-
-class _Context(ssl.SSLContext):
-    """Checks another name than the one that was connected to, whoever connects."""
-
-    server_name: str | None = None
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        options["server_hostname"] = self.server_name or options.get("server_hostname")
-        return super().wrap_socket(*args, **options)
-
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
-        options["server_hostname"] = self.server_name or options.get("server_hostname")
-        return super().wrap_bio(*args, **options)
 
 
 def _read(name: str, value: Pem | None) -> bytes | None:

@@ -7,9 +7,12 @@ from typing import Any
 import grpc
 
 from nosclient._address import Address
+from nosclient._after_fork import use_grpc
 from nosclient._call import Call, Turn
 from nosclient._credentials import Credentials
+from nosclient._gevent import prepare_grpc
 from nosclient._grpc_calls import GrpcCalls
+from nosclient._grpc_failures import unreadable
 from nosclient._grpc_messages import translated
 from nosclient._stream_grpc import GrpcStreams
 
@@ -31,6 +34,8 @@ class GrpcTransport:
     """Blocking calls; one channel, which any number of threads may use at once."""
 
     def __init__(self, address: Address, credentials: Credentials) -> None:
+        use_grpc()
+        prepare_grpc()
         self._url = str(address)
         self._credentials = credentials
         options, tls = _channel_options(credentials), _channel_credentials(credentials)
@@ -53,6 +58,8 @@ class GrpcTransport:
             response = send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
+        if response is None:  # none came, or one that gRPC could not read
+            raise unreadable(call, self._url, "no message that can be read")
         return answer(response, call, self._url)
 
     def close(self) -> None:
@@ -69,6 +76,7 @@ class AsyncGrpcTransport:
 
         from nosclient._stream_grpc_aio import AsyncGrpcStreams
 
+        use_grpc()
         self._url = str(address)
         self._credentials = credentials
         options, tls = _channel_options(credentials), _channel_credentials(credentials)
@@ -91,6 +99,8 @@ class AsyncGrpcTransport:
             response = await send(message, timeout=call.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise translated(error, call, self._url) from error
+        if response is None:  # none came, or one that gRPC could not read
+            raise unreadable(call, self._url, "no message that can be read")
         return answer(response, call, self._url)
 
     async def close(self) -> None:

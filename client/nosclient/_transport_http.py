@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
 from nosclient._address import Address
-from nosclient._call import Call, Turn
+from nosclient._call import Call, Deadline, Turn
 from nosclient._credentials import Credentials
-from nosclient._error_map import translate
-from nosclient._http_connections import HttpConnections, Reply
-from nosclient._http_messages import call_arguments, read_outputs, registration_body
+from nosclient._error_map import NotConnected, translate
+from nosclient._http_answers import answer
+from nosclient._http_connections import HttpConnections, Reply, connect_seconds
+from nosclient._http_messages import HEADER_LENGTH, call_arguments, registration_body
 
 # Method -> verb and path, as in the KServe v2 protocol and Triton's repository and statistics
 # extensions; {model} carries the version where one is asked for.
@@ -42,7 +42,6 @@ _ROUTES = {
     "unload_model": ("POST", "/v2/repository/models/{model}/unload"),
     "infer": ("POST", "/v2/models/{model}/infer"),
 }
-_HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 class HttpTransport:
@@ -58,7 +57,9 @@ class HttpTransport:
         """The server's answer; raises a NosClientError."""
         assert isinstance(call, Call), "HTTP has no streams, and none is opened"
         try:
-            return self._perform(call)
+            asked = _request(call, self._credentials)
+            reply = self._connections.request(*asked, call.timeout)
+            return answer(reply, call, self._url)
         except (InferenceServerException, OSError, HTTPException) as error:
             raise translate(error, call, self._url) from error
 
@@ -66,22 +67,77 @@ class HttpTransport:
         """Close the connections."""
         self._connections.close()
 
-    def _perform(self, call: Call) -> Any:
-        verb, route = _ROUTES[call.method]
-        model = quote(call.model, safe="")
-        if call.version:
-            model += f"/versions/{call.version}"
-        body, own = _encoded(call)
-        headers = self._credentials.headers(own)
-        path = route.format(model=model, region=call.region.name if call.region else "")
-        reply = self._connections.request(verb, path, body, headers, call.timeout)
-        if call.method.startswith("is_") and reply.status in (200, 400, 404, 503):
-            return reply.status == 200
-        if reply.status != 200:
-            raise InferenceServerException(_message(reply), status=str(reply.status))
-        if call.method == "infer":
-            return _decoded(reply, call)
-        return json.loads(reply.body) if reply.body else None
+
+class AsyncHttpTransport:
+    """Calls on the running event loop, through aiohttp, which tritonclient brings."""
+
+    def __init__(self, address: Address, credentials: Credentials) -> None:
+        import aiohttp
+
+        self._url = str(address)
+        self._base = f"http{'s' * (credentials.tls is not None)}://{address.netloc}{address.path}"
+        self._credentials = credentials
+        self._failures = (
+            *(InferenceServerException, OSError, HTTPException),
+            *(asyncio.TimeoutError, aiohttp.ClientError),
+        )
+        context = True if credentials.tls is None else credentials.tls.context()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context), timeout=aiohttp.ClientTimeout(total=None)
+        )
+
+    async def perform(self, call: Call | Turn) -> Any:
+        """The server's answer; raises a NosClientError."""
+        assert isinstance(call, Call), "HTTP has no streams, and none is opened"
+        try:
+            asked = _request(call, self._credentials)
+            reply = await asyncio.wait_for(self._sent(asked, call.timeout), call.timeout)
+            return answer(reply, call, self._url)
+        except self._failures as error:
+            raise translate(error, call, self._url) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def _sent(self, asked: _Request, timeout: float | None) -> Reply:
+        from aiohttp import ClientTimeout, ServerTimeoutError
+        from yarl import URL
+
+        patience = connect_seconds(Deadline(timeout))
+        sending = self._session.request(
+            asked.verb,
+            URL(self._base + asked.path, encoded=True),
+            data=asked.body if asked.verb == "POST" else None,
+            # As the blocking client's: Triton would take its time to compress tensors.
+            headers={"accept-encoding": "identity", **asked.headers},
+            allow_redirects=False,
+            timeout=ClientTimeout(total=None, sock_connect=patience),
+        )
+        try:
+            response = await sending
+        except ServerTimeoutError as error:  # no other limit is set
+            raise NotConnected(f"no connection within {patience:.3g} s") from error
+        async with response:
+            return Reply(response.status, response.headers, await response.read())
+
+
+class _Request(NamedTuple):
+    verb: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def _request(call: Call, credentials: Credentials) -> _Request:
+    verb, route = _ROUTES[call.method]
+    model = quote(call.model, safe="")
+    if call.version:
+        model += f"/versions/{call.version}"
+    body, own = _encoded(call)
+    headers = credentials.headers(own)
+    path = route.format(model=model, region=call.region.name if call.region else "")
+    return _Request(verb, path, body, headers)
 
 
 def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
@@ -90,60 +146,7 @@ def _encoded(call: Call) -> tuple[bytes, dict[str, str]]:
         return registration_body(call.region), headers
     if call.method != "infer":
         return b"", headers
-    arguments = call_arguments(call)
-    del arguments["model_name"], arguments["model_version"]
-    body, header_length = triton.InferenceServerClient.generate_request_body(**arguments)
+    body, header_length = triton.InferenceServerClient.generate_request_body(**call_arguments(call))
     if header_length is not None:
-        headers[_HEADER_LENGTH] = str(header_length)
+        headers[HEADER_LENGTH] = str(header_length)
     return body, headers
-
-
-def _decoded(reply: Reply, call: Call) -> Any:
-    length = reply.headers.get(_HEADER_LENGTH)
-    result = triton.InferenceServerClient.parse_response_body(
-        reply.body, header_length=None if length is None else int(length)
-    )
-    return read_outputs(result, call.places)
-
-
-def _message(reply: Reply) -> str:
-    text = reply.body.decode(errors="replace")
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return text or "an empty response"  # not Triton's: a proxy's page, or an unknown path
-
-
-class AsyncHttpTransport:
-    """Calls on the running event loop, through tritonclient's aiohttp client."""
-
-    def __init__(self, address: Address, credentials: Credentials) -> None:
-        from aiohttp import ClientError
-        from tritonclient.http import aio
-
-        self._url = str(address)
-        self._credentials = credentials
-        tls = credentials.tls
-        self._failures = (InferenceServerException, OSError, asyncio.TimeoutError, ClientError)
-        self._client = aio.InferenceServerClient(
-            address.netloc + address.path,
-            conn_timeout=None,  # ours is per call
-            ssl=tls is not None,
-            ssl_context=True if tls is None else tls.context(),
-        )
-
-    async def perform(self, call: Call | Turn) -> Any:
-        """The server's answer; raises a NosClientError."""
-        assert isinstance(call, Call), "HTTP has no streams, and none is opened"
-        arguments = call_arguments(call)
-        arguments["headers"] = self._credentials.headers(call.headers)
-        request = getattr(self._client, call.method)(**arguments)
-        try:
-            answer = await asyncio.wait_for(request, call.timeout)
-        except self._failures as error:
-            raise translate(error, call, self._url) from error
-        return read_outputs(answer, call.places) if call.method == "infer" else answer
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()

@@ -6,6 +6,8 @@ nosclient.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from nosclient._address import Address
@@ -31,6 +33,58 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+_left_behind: list[Any] = []
+
+
+def leave_behind(transports: Sequence[BlockingTransport | AsyncTransport]) -> None:
+    """In the child of a fork: what the parent goes on with; closing it here would hang."""
+    _left_behind.extend(transports)
+
+
+class BlockingTransports(dict[int, BlockingTransport]):
+    """One for each server, by its number; those of gRPC are made when they are first asked for.
+
+    gRPC starts threads with its first channel. Until then a client may be made before a fork and
+    called after it, as servers do that load a program once for all their workers.
+    """
+
+    def __init__(self, addresses: Sequence[Address], credentials: Credentials) -> None:
+        super().__init__()
+        self._addresses, self._credentials = addresses, credentials
+        self._is_closed = False
+        self.begin_anew()
+
+    def __missing__(self, number: int) -> BlockingTransport:
+        with self._lock:
+            if (made := self.get(number)) is None:
+                if self._is_closed:
+                    raise ValueError("the client is closed")
+                made = blocking_transport(self._addresses[number], self._credentials)
+                self[number] = made
+            return made
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: with connections of its own."""
+        self._lock = threading.Lock()
+        for number, address in enumerate(self._addresses):
+            if address.is_grpc:
+                import nosclient._transport_grpc  # noqa: F401 - not within the first call's time
+
+                if (old := self.pop(number, None)) is not None:
+                    leave_behind([old])
+            elif address.scheme != "fake" or number not in self:
+                if (old := self.get(number)) is not None:
+                    old.close()  # the child's end of them only
+                self[number] = blocking_transport(address, self._credentials)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            self._is_closed = True
+        for transport in list(self.values()):
+            transport.close()
 
 
 def blocking_transport(address: Address, credentials: Credentials) -> BlockingTransport:

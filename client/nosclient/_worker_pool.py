@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from nosclient._after_fork import call_in_child
+
 _THREADS = 64
 
 
@@ -23,6 +25,7 @@ class WorkerPool:
         self._state = _State()
         # The threads know the state alone: a client that is forgotten takes them with it.
         self._close = weakref.finalize(self, self._state.close)
+        call_in_child(self, WorkerPool._begin_anew)
 
     def submit(self, call: Callable[[], Any], at_least: int = _THREADS) -> Future[Any]:
         """Run the call in a thread.
@@ -43,6 +46,12 @@ class WorkerPool:
     def close(self) -> None:
         """Cancel what waits and let the threads end; calls in flight are not waited for."""
         self._close()
+
+    def _begin_anew(self) -> None:
+        """In the child of a fork, where there are no threads; what waits is the parent's."""
+        if self._close.detach() is not None:  # it is not closed
+            self._state = _State()
+            self._close = weakref.finalize(self, self._state.close)
 
 
 class _State:

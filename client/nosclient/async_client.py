@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from nosclient._after_fork import call_in_child, lose_grpc
 from nosclient._call import Call, Operation, Pause, T
 from nosclient._credentials import Token
 from nosclient._errors import ClientClosed, NosClientError
@@ -24,7 +25,7 @@ from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient._tls import TLS
 from nosclient._transport_kind import Mode, Transport
-from nosclient._transports import AsyncTransport, async_transport
+from nosclient._transports import AsyncTransport, async_transport, leave_behind
 from nosclient.async_model import AsyncModel
 from nosclient.async_sequence import AsyncModelSequence
 from nosclient.async_stream import AsyncStream
@@ -62,6 +63,7 @@ class AsyncClient:
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transports: list[AsyncTransport] = []
         self._closed = False
+        call_in_child(self, AsyncClient._begin_anew)
 
     async def list_models(self, *, deadline: float | None = None) -> list[ModelSummary]:
         """As ``Client.list_models``."""
@@ -194,6 +196,15 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient({self._settings})"
 
+    def _begin_anew(self) -> None:
+        """In the child of a fork: what the event loop and the server know is the parent's."""
+        self._routing = Routing(self._settings.addresses, self._settings.retries)
+        self._operations.begin_anew()
+        if self._transports and self._settings.addresses[0].is_grpc:
+            lose_grpc()
+        leave_behind(self._transports)
+        self._transports = []
+
     async def _infer(self, *asked: Any, either: bool = False) -> dict[str, npt.NDArray[Any]]:
         """One inference: the usual one as straight as can be, any other as an operation."""
         is_open = self._transports and not self._closed
@@ -206,7 +217,9 @@ class AsyncClient:
             failures = [error]
         else:
             return inference.answered(answer)
-        return await self._drive(self._operations.resumed(inference), failures)
+        return await self._drive(
+            self._operations.resumed(inference, *asked, either=either), failures
+        )
 
     async def _drive(
         self, operation: Operation[T], failures: list[BaseException] | None = None
@@ -214,7 +227,7 @@ class AsyncClient:
         """What the operation comes to; its first call ended in the failure, if there is one."""
         if self._closed and not failures:
             raise ClientClosed(f"{self!r} is closed; make a new one")
-        if not self._transports:
+        if not (self._transports or self._closed):
             self._transports = [
                 async_transport(address, self._settings.credentials)
                 for address in self._settings.addresses

@@ -9,6 +9,7 @@ from typing import Any
 
 from nosclient._address import Address
 from nosclient._call import Operation
+from nosclient._errors import ClientClosed
 from nosclient._model_handle import ModelFacts, ModelHandle
 from nosclient._operations import Operations
 from nosclient.async_stream import AsyncStream
@@ -100,7 +101,11 @@ class AsyncModel(ModelHandle):
                     else:
                         window.append(asyncio.ensure_future(self._ask_with(sample)))
                 elif window and window[0].done():
-                    yield window.popleft().result()
+                    try:
+                        result = window.popleft().result()
+                    except asyncio.CancelledError as error:  # nobody else knows these tasks
+                        raise ClientClosed("the client was closed while map() ran") from error
+                    yield result
             if failure is not None:
                 raise failure
         finally:

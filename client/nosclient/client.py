@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from nosclient._after_fork import call_in_child
 from nosclient._at_exit import close_at_exit
 from nosclient._call import Call, Operation, Pause, T
 from nosclient._credentials import Token
@@ -25,7 +26,7 @@ from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient._tls import TLS
 from nosclient._transport_kind import Mode, Transport
-from nosclient._transports import blocking_transport
+from nosclient._transports import BlockingTransports
 from nosclient._worker_pool import WorkerPool
 from nosclient.model import Model
 from nosclient.sequence import ModelSequence
@@ -87,13 +88,10 @@ class Client:
         )
         self._operations = Operations(self._settings)
         self._routing = Routing(self._settings.addresses, retries)
-        # Made at once, so that threads need no lock; it connects with the first call.
-        self._transports = [
-            blocking_transport(address, self._settings.credentials)
-            for address in self._settings.addresses
-        ]
+        self._transports = BlockingTransports(self._settings.addresses, self._settings.credentials)
         self._pool = WorkerPool()
         self._closed = False
+        call_in_child(self, Client._begin_anew)
         if shared_memory != "off":
             close_at_exit(self)
 
@@ -315,8 +313,7 @@ class Client:
             self._pool.close()  # first: what waits there is cancelled, rather than refused
             self._drive(self._operations.shared_memory.close())
             self._closed = True
-            for transport in self._transports:
-                transport.close()
+            self._transports.close()
 
     def __enter__(self) -> Client:
         return self
@@ -332,6 +329,13 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._settings})"
 
+    def _begin_anew(self) -> None:
+        """In the child of a fork: what threads and the server know is the parent's."""
+        self._routing = Routing(self._settings.addresses, self._settings.retries)
+        self._operations.begin_anew()
+        if not self._closed:
+            self._transports.begin_anew()
+
     def _infer(self, *asked: Any, either: bool = False) -> dict[str, npt.NDArray[Any]]:
         """One inference: the usual one as straight as can be, any other as an operation."""
         is_open = not self._closed
@@ -344,7 +348,7 @@ class Client:
             failures = [error]
         else:
             return inference.answered(answer)
-        return self._drive(self._operations.resumed(inference), failures)
+        return self._drive(self._operations.resumed(inference, *asked, either=either), failures)
 
     def _drive(self, operation: Operation[T], failures: list[BaseException] | None = None) -> T:
         """What the operation comes to; its first call ended in the failure, if there is one."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from nosclient._address import Address
 from nosclient._call import Operation
+from nosclient._errors import ClientClosed
 from nosclient._model_handle import ModelFacts, ModelHandle
 from nosclient._operations import Operations
 from nosclient._worker_pool import WorkerPool
@@ -109,7 +110,11 @@ class Model(ModelHandle):
                     else:
                         window.append(self._pool.submit(self._asked_with(sample), concurrency))
                 if window:
-                    yield window.popleft().result()
+                    try:
+                        result = window.popleft().result()
+                    except CancelledError as error:  # nobody else knows these futures
+                        raise ClientClosed("the client was closed while map() ran") from error
+                    yield result
             if failure is not None:
                 raise failure
         finally:

@@ -20,6 +20,17 @@ FLAKY = CODE.replace(
 ).replace("class", "SEEN = []\n\n\nclass")
 # 20 ms for each request, one after the other: never more than 50 requests a second.
 SLOW = "import time\n" + CODE.replace("        x = ", "        time.sleep(0.02)\n        x = ")
+# More than 64 KiB from the first time on, so through shared memory, and larger each time up to a
+# limit: room for the largest so far is too little then.
+GROWING = "import numpy as np\n\nSEEN = []\n" + CODE.replace(
+    '        return pb_utils.InferenceResponse([pb_utils.Tensor("y", x)])',
+    """\
+        SEEN.append(1)
+        size = 20_000 + 1_000 * min(len(SEEN), 40)
+        y = np.zeros((len(x), size), np.float32)
+        return pb_utils.InferenceResponse([pb_utils.Tensor("y", y)])""",
+)
+OUTPUT = 'name: "y" data_type: TYPE_FP32 dims: -1'
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +58,13 @@ def service(tmp_path_factory):
     build(built, repository)
     write_small(repository, "flaky", FLAKY)
     write_small(repository, "slow", SLOW)
+    write_small(repository, "growing", GROWING)
+    config = repository / "growing/config.pbtxt"
+    config.write_text(config.read_text().replace('name: "y" data_type: TYPE_FP32 dims: 4', OUTPUT))
     write_small(repository, "unloaded")
     for model in ("late", "ticker", "totals"):
         shutil.copytree(MODELS / model, repository / model)
-    models = ["linear", "flaky", "slow", "late", "ticker", "totals"]
+    models = ["linear", "flaky", "slow", "growing", "late", "ticker", "totals"]
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
     with serve(repository, models=models, **ports) as running:
         yield running

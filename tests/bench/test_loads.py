@@ -154,6 +154,18 @@ def test_requests_of_others_are_told_apart(service, measure):
     assert any("came from others" in note for note in level.notes)
 
 
+def test_what_is_sent_again_is_its_own(measure):
+    (level,) = measure("growing", Level(concurrency=1), shared_memory=True, duration=0.5).levels
+    (twice,) = [note for note in level.notes if "run twice" in note]
+    assert level.failed == {}
+    assert level.server.requests == level.answered + int(twice.partition(" ")[0])
+    assert level.server.requests > level.answered
+    assert not any("others" in note for note in level.notes)
+    (settled,) = measure("growing", Level(concurrency=1), shared_memory=True, duration=0.5).levels
+    assert settled.server.requests == settled.answered
+    assert settled.notes == ()
+
+
 def test_large_tensors_through_shared_memory(measure, service):
     found = measure("late", Level(concurrency=2), duration=1.0, shared_memory=True)
     assert found.transport == "system shared memory (tensors of 64 KiB and more)"

@@ -20,6 +20,22 @@ def test_import_brings_no_heavy_library():
     assert "nosclient" in roots
     unwanted = {"nosbuild", "torch", "onnx", "onnxruntime", "grpc", "gevent", "aiohttp"}
     assert not roots & (unwanted | {"tritonclient"})
+    # Those take as long as all of nosclient's own modules; numpy alone takes longer.
+    assert not roots & {"asyncio", "http", "ssl"}
+
+
+def test_the_asynchronous_client_comes_when_it_is_asked_for():
+    code = (
+        "import sys, nosclient\n"
+        "from nosclient import AsyncModel, AsyncModelSequence, AsyncStream\n"
+        "print(nosclient.AsyncClient.__name__, 'AsyncClient' in dir(nosclient))\n"
+        "from nosclient import *\n"
+        "print(set(nosclient.__all__) <= set(globals()))\n"
+        "nosclient.Nothing\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout.split() == ["AsyncClient", "True", "True"]
+    assert "module 'nosclient' has no attribute 'Nothing'" in ran.stderr
 
 
 def test_every_error_is_public_and_in_the_tree():

@@ -24,6 +24,7 @@ from nosclient import (
     InferenceFailed,
     InvalidInput,
     MessageTooLarge,
+    ModelLoadFailed,
     ModelNotFound,
     ModelNotReady,
     SequenceEnded,
@@ -42,14 +43,14 @@ class Server:
     """Triton on ports that it keeps over a restart."""
 
     def __init__(self, folder):
-        self._repository = folder / "models"
-        shutil.copytree(Path(__file__).parent / "models", self._repository)
+        self.repository = folder / "models"
+        shutil.copytree(Path(__file__).parent / "models", self.repository)
         self._ports = {"http_port": 0, "grpc_port": 0}
         self.start()
 
     def start(self):
         self._service = serve(
-            self._repository,
+            self.repository,
             models=MODELS,
             metrics_port=0,
             triton_options=["--strict-readiness=false"],
@@ -193,6 +194,47 @@ def test_a_model_that_one_server_lacks(pair, protocol):
         assert client.is_ready("scalar")
         for each in alone:
             each.close()
+
+
+def test_servers_whose_repositories_differ(pair, protocol):
+    shutil.rmtree(pair[1].repository / "scalar")
+    urls = [server.urls[protocol] for server in pair]
+    alone = Client(urls[0], deadline=30)
+
+    def until_unloaded():
+        while alone.is_ready("scalar"):
+            time.sleep(0.05)
+
+    with alone, Client(urls, deadline=30) as client, Client(urls[::-1], deadline=30) as reverse:
+        for each in (client, reverse):
+            # The repository's index comes from either: none of them may be the one that decides.
+            for _ in range(4):
+                with pytest.raises(ModelLoadFailed) as caught:
+                    each.load_model("scalar")
+                assert caught.value.message.startswith(f"{urls[1]}: model 'scalar'")
+                assert caught.value.message.endswith(f"; load_model was done at {urls[0]}")
+                assert alone.is_ready("scalar")
+                each.unload_model("scalar")
+                until_unloaded()
+            with pytest.raises(ModelNotFound, match="no model 'nope' to unload"):
+                each.unload_model("nope")
+            with pytest.raises(ModelLoadFailed) as caught:
+                each.load_model("nope")
+            assert all(f"{url}: model 'nope' could not" in caught.value.message for url in urls)
+            assert caught.value.message.endswith("done at none of the servers")
+        alone.load_model("scalar")
+        pair[1].kill()
+        for each in (client, reverse):
+            with pytest.raises(ServerUnavailable) as failed:
+                each.load_model("scalar")
+            assert failed.value.message.startswith(f"{urls[1]}: ")
+            assert failed.value.message.endswith(f"; load_model was done at {urls[0]}")
+            with pytest.raises(ServerUnavailable, match=f"unload_model was done at {urls[0]}$"):
+                each.unload_model("scalar")
+            until_unloaded()
+        pair[0].kill()
+        with pytest.raises(ServerUnavailable):
+            client.unload_model("scalar")
 
 
 def test_streams_begin_elsewhere_but_never_go_on_there(pair):

@@ -231,6 +231,38 @@ def test_a_result_is_not_kept_back_by_a_source_that_waits(url):
     asyncio.run(main())
 
 
+def test_closing_the_client_under_a_map(url):
+    client = Client(url, deadline=30)
+    results = client.model("slow").map(itertools.repeat(0.0), concurrency=3)
+    next(results)
+    client.close()
+    with pytest.raises(ClientClosed, match="closed"):
+        list(results)
+    client = Client(url, deadline=30)
+    results = client.model("slow").map(itertools.repeat(0.05), concurrency=3)
+    closing = threading.Timer(0.3, client.close)
+    closing.start()
+    with pytest.raises(ClientClosed, match="closed"):
+        list(results)
+    closing.join()
+
+
+def test_closing_the_asynchronous_client_under_a_map(url):
+    async def main():
+        client = AsyncClient(url, deadline=30)
+        slow = await client.model("slow")
+        asyncio.get_running_loop().call_later(
+            0.3, lambda: closing.append(asyncio.create_task(client.close()))
+        )
+        closing = []
+        with pytest.raises(ClientClosed, match="closed"):
+            async for _ in slow.map(itertools.repeat(0.05), concurrency=3):
+                pass
+        await closing[0]
+
+    asyncio.run(main())
+
+
 def test_the_end_of_the_program_is_not_held_up(url):
     code = (
         "import sys, time\n"

@@ -283,13 +283,13 @@ def test_restricted_streams(restricted):
     url = f"grpc://{restricted.grpc_url}"
 
     async def ticks(keys):
-        # gRPC's asyncio may lose why a server ended a stream at once; it is opened again then.
-        async with AsyncClient(url, restricted_keys=keys, deadline=20, retries=8) as client:
+        async with AsyncClient(url, restricted_keys=keys, deadline=20, retries=0) as client:
             return [chunk["tick"].item() async for chunk in client.stream("ticker", {"n": [2]})]
 
     assert len(asyncio.run(ticks({"caller": SECRET}))) == 2
-    with pytest.raises(Unauthorized, match="'caller'"):
-        asyncio.run(ticks(None))
+    for _ in range(100):  # gRPC's asyncio loses, one time in ten, why a server ended a stream
+        with pytest.raises(Unauthorized, match="'caller'"):
+            asyncio.run(ticks(None))
     with Client(url, restricted_keys={"caller": SECRET}) as client:
         assert len(list(client.stream("ticker", {"n": [2]}))) == 2
     with Client(url) as client, pytest.raises(Unauthorized, match="'caller'"):

@@ -33,8 +33,12 @@ def make_client(target: Target) -> Client:
 
 def callers_of(client: Client, target: Target, share: Share) -> Seen:
     """Make the load and wait for every answer."""
+    before = client.stats()
     callers = _Callers(client, target, share)
-    return callers.on_schedule() if share.schedule else callers.one_after_the_other()
+    seen = callers.on_schedule() if share.schedule else callers.one_after_the_other()
+    counted = (client.stats() - before).models.get(target.model)
+    seen.run_twice = counted.run_twice if counted else 0
+    return seen
 
 
 class _Callers:

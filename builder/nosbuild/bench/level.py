@@ -89,6 +89,8 @@ class Seen:
     """From ``due`` to its answer."""
     failures: dict[str, Failures] = field(default_factory=dict)
     """Kind of error -> how many requests it took."""
+    run_twice: int = 0
+    """Requests that the server ran once more: an output had outgrown its shared memory."""
     unsent: int = 0
     """Requests of the schedule that never left, since the server was gone."""
     gone: str = ""
@@ -102,6 +104,7 @@ class Seen:
         for kind, failed in other.failures.items():
             mine = self.failures.setdefault(kind, Failures(0, failed.example))
             mine.count += failed.count
+        self.run_twice += other.run_twice
         self.unsent += other.unsent
         self.gone = self.gone or other.gone
 

@@ -69,7 +69,9 @@ def bench(
         target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, mode)
         transport = ""
         if shared_memory:  # that it cannot be had is better said once than for each request
+            before = requests_of(client.statistics(model, target.version))
             client.run(model, target.requests[0], version=target.version)
+            counted_by(client, model, target.version, before + 1)  # none of the first load's
             transport = str(client.transport)
         done: list[LevelResult] = []
         failure = ""
@@ -126,13 +128,15 @@ class _Measuring:
         if not level.is_open:
             count = min(count, level.concurrency)
         self.load.start(count)
-        if self.warmup:
-            self.say(f"{target.model}: {level.name}, {self.warmup:g} s to warm up")
-            warmed = self.load.make(level, self.warmup, count)
-            if warmed.gone:
-                return None, self._gone(level, warmed)
         try:
             before = self.client.statistics(target.model, target.version)
+            if self.warmup:
+                self.say(f"{target.model}: {level.name}, {self.warmup:g} s to warm up")
+                warmed = self.load.make(level, self.warmup, count)
+                if warmed.gone:
+                    return None, self._gone(level, warmed)
+                counted = requests_of(before) + len(warmed.latency) + warmed.run_twice
+                before = counted_by(self.client, target.model, target.version, counted)
         except NosClientError as error:
             return None, f"{target.model} cannot be measured any more: {error.message}"
         self.say(f"{target.model}: {level.name}, {self.duration:g} s")
@@ -145,7 +149,7 @@ class _Measuring:
         self, before: ModelStatistics, seen: Seen
     ) -> tuple[ServerSide | None, tuple[str, ...]]:
         """What the server did, and what is to be said about it."""
-        target, mine = self.target, len(seen.latency)
+        target, mine = self.target, len(seen.latency) + seen.run_twice
         try:
             expected = requests_of(before) + mine
             after = counted_by(self.client, target.model, target.version, expected)
@@ -156,6 +160,11 @@ class _Measuring:
         server = difference(before, after)
         notes = []
         others = server.requests - mine - seen.failed
+        if seen.run_twice:
+            notes.append(
+                f"{seen.run_twice:,} of the requests were run twice, since an output was larger "
+                "than its shared memory: both are in the server's figures"
+            )
         if others > 0:
             notes.append(f"{others:,} requests came from others: they are in the server's figures")
         if self.is_ensemble:
