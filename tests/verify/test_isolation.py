@@ -73,12 +73,14 @@ def test_a_step_that_dies_is_refused_with_the_end_of_its_log(
 
 def test_an_endless_loop_is_ended_with_its_own_children(misbehaving, build, tmp_path):
     pids = tmp_path / "pids"
-    inside = (
-        "import os, subprocess; child = subprocess.Popen(['sleep', '1000']); "
-        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n    while True: pass"
+    # Before scikit-learn is imported: the file must be there when the time is over.
+    above = (
+        "import os, subprocess; child = subprocess.Popen(['sleep', '1000'])\n"
+        f"with open({str(pids)!r}, 'w') as file: file.write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "while True: pass"
     )
     with pytest.raises(Refused, match=r"did not end within 6 s; its log is .*\.log") as caught:
-        build(misbehaving(inside), step_timeout=6)
+        build(misbehaving(above=above), step_timeout=6)
     assert "--step-timeout" in caught.value.remedy
     for pid in map(int, pids.read_text().split()):
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
