@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,16 +67,11 @@ def measure(service):
 
 
 @pytest.fixture
-def nosbuild(tmp_path):
+def nosbuild(tmp_path, command_line):
     """The command line, in a folder of its own."""
 
     def run(*arguments):
-        return subprocess.run(
-            [Path(sys.executable).with_name("nosbuild"), *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "300"},
-            capture_output=True,
-            text=True,
-        )
+        environment = {**os.environ, "COLUMNS": "300"}
+        return command_line.run(*map(str, arguments), cwd=tmp_path, env=environment)
 
     return run

@@ -69,7 +69,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if ahead := session.stash.get(AHEAD, None):
-        shutil.rmtree(ahead.lock.parent, ignore_errors=True)  # it may still be at work
+        ahead.end()
+        shutil.rmtree(ahead.lock.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ def built(
 ) -> dict[str, nosbuild.BuildResult]:
     """The gallery, built with its real weights into one repository."""
     if ahead := request.session.stash.get(AHEAD, None):
-        ahead.wait()
+        ahead.end()
     repository = tmp_path_factory.mktemp("gallery")
     return {name: nosbuild.build(GALLERY / name, repository) for name in BUILT}
 
