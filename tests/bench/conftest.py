@@ -31,7 +31,7 @@ def service(tmp_path_factory):
         "name: linear\nsource: {torch: 'model.py:Net'}\n"
         "inputs: {x: 'float32[batch, 4]'}\noutputs: {y: 'float32[batch, 3]'}\n"
         "samples: 'samples.py:rows'\nprecision: [fp32]\nquality: {cosine: 0.99}\n"
-        "batching: {max_delay_us: 3000}\n"
+        "batching: {max_delay_us: 3000}\ninstances: {count: 1, threads: 1}\n"
     )
     (built / "model.py").write_text(
         "from torch import nn\n\n\nclass Net(nn.Sequential):\n"

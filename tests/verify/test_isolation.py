@@ -22,6 +22,8 @@ def build(tmp_path, monkeypatch):
     return run
 
 
+# Neither other variants nor how fast they are matters here.
+ONE = "precision: [fp32]\ndims: {batch: 1}\ninstances: {count: 1, threads: 1}\n"
 CODE = """
 import numpy as np
 import sys
@@ -100,7 +102,7 @@ def test_random_weights_are_the_same_in_export_and_proof(torch_model, build):
     def forward(self, x):
         return self.layer(x)
     """
-    result = build(torch_model(body, more="quality: {relative: 1e-5}"))
+    result = build(torch_model(body, more="quality: {relative: 1e-5}\n" + ONE))
     assert result.proof.passed
     assert not any(step.cached for step in result.steps)
 
@@ -118,7 +120,7 @@ def test_an_unseeded_forest_that_prints_a_lot_and_asks_for_input_is_proven(make_
         y = np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
         return RandomForestClassifier(10).fit(X, y)
     """
-    result = build(make_model("source: {sklearn: 'model.py:train'}", model=code))
+    result = build(make_model("source: {sklearn: 'model.py:train'}\n" + ONE, model=code))
     assert result.proof.passed
     json.dumps(result.as_json(), allow_nan=False)
     golden = read_golden(result.folder / str(result.version) / "golden")
