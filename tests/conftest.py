@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from command_line import CommandLine
 from nosbuild.export.run import export_onnx
 from nosbuild.source.load import load_source
 from nosbuild.source.random_inputs import random_inputs
@@ -117,6 +118,12 @@ def export(tmp_path: Path) -> Callable[[ModelSpec], Exported]:
         return Exported(result, session, spec)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Iterator[CommandLine]:
+    with CommandLine() as made:
+        yield made
 
 
 @pytest.fixture

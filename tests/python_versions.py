@@ -41,7 +41,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.process.stdin.close()  # type: ignore[union-attr]
         self.process.stdout.close()  # type: ignore[union-attr]
-        self.process.wait(10)
+        self.process.wait(60)
 
     def order(self, do: str, **order: Any) -> dict[str, Any]:
         """The whole answer: ``{"ok": ...}`` or ``{"error": ...}``."""

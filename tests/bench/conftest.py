@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,7 +42,7 @@ def service(tmp_path_factory):
         "name: linear\nsource: {torch: 'model.py:Net'}\n"
         "inputs: {x: 'float32[batch, 4]'}\noutputs: {y: 'float32[batch, 3]'}\n"
         "samples: 'samples.py:rows'\nprecision: [fp32]\nquality: {cosine: 0.99}\n"
-        "batching: {max_delay_us: 3000}\n"
+        "batching: {max_delay_us: 3000}\ninstances: {count: 1, threads: 1}\n"
     )
     (built / "model.py").write_text(
         "from torch import nn\n\n\nclass Net(nn.Sequential):\n"
@@ -83,16 +81,11 @@ def measure(service):
 
 
 @pytest.fixture
-def nosbuild(tmp_path):
+def nosbuild(tmp_path, command_line):
     """The command line, in a folder of its own."""
 
     def run(*arguments):
-        return subprocess.run(
-            [Path(sys.executable).with_name("nosbuild"), *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "300"},
-            capture_output=True,
-            text=True,
-        )
+        environment = {**os.environ, "COLUMNS": "300"}
+        return command_line.run(*map(str, arguments), cwd=tmp_path, env=environment)
 
     return run

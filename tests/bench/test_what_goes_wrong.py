@@ -87,7 +87,7 @@ def test_models_and_servers_that_are_not_there(measure):
 
 def test_a_load_process_that_is_killed_is_an_error(measure):
     def kill():
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for child in psutil.Process().children():
                 if "nosbuild.bench.load_process" in child.cmdline():
@@ -109,12 +109,12 @@ def test_no_load_is_left_when_bench_is_killed(service):
     )
     child = subprocess.Popen([sys.executable, "-c", code])
     own = psutil.Process(child.pid)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (load := own.children()) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.0)
     child.kill()
     child.wait()
     assert load
-    _, alive = psutil.wait_procs(load, timeout=10)
+    _, alive = psutil.wait_procs(load, timeout=60)
     assert not alive

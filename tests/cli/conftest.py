@@ -1,13 +1,8 @@
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-NOSBUILD = Path(sys.executable).with_name("nosbuild")
 
 
 @dataclass(frozen=True)
@@ -34,16 +29,14 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run_in(cache):
+def run_in(cache, command_line):
     """Runs the command line in a folder, wide enough that no line is broken."""
 
     def run(folder, *arguments, **environment):
-        done = subprocess.run(
-            [NOSBUILD, *map(str, arguments)],
+        done = command_line.run(
+            *map(str, arguments),
             cwd=folder,
             env={**os.environ, "NOSBUILD_CACHE": str(cache), "COLUMNS": "300", **environment},
-            capture_output=True,
-            text=True,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 

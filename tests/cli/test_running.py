@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +252,18 @@ def test_status_says_that_warm_up_counts(nosbuild, service):
     assert "weights are missing (" in shown, "why a model is not loaded, without Triton's words"
 
 
+@pytest.fixture
+def taken_port():
+    """Somebody has the default port: that service, or whoever else, or this test."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen()
+        yield
+
+
+@pytest.mark.usefixtures("taken_port")
 def test_a_second_service_says_who_has_the_ports(nosbuild, service, tmp_path):
     shutil.copytree(MODELS / "echo", tmp_path / "model_repository/echo")
     environment = {CACHE_VARIABLE: str(cache_folder())}

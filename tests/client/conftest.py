@@ -12,7 +12,8 @@ import speaker
 from nosclient import Client
 from python_folders import write_class
 
-LOADED = ["echo", "failing", "late", "queue", "scalar", "slow", "totals", "totals_ensemble"]
+LOADED = ["echo", "failing", "late", "queue", "scalar", "slow"]
+LOADED += ["totals", "totals_ensemble", "totals_short"]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,10 @@ def service(tmp_path_factory):
 
     repository = tmp_path_factory.mktemp("client") / "models"
     shutil.copytree(Path(__file__).parent / "models", repository)
+    # The one whose sequences are soon forgotten; those of the others never while a test runs.
+    short = shutil.copytree(repository / "totals", repository / "totals_short") / "config.pbtxt"
+    config = short.read_text().replace('"totals"', '"totals_short"')
+    short.write_text(config.replace("idle_microseconds: 60000000", "idle_microseconds: 200000"))
     # Otherwise one model that does not load, as a test makes one, leaves the server "not ready".
     options = ["--strict-readiness=false"]
     ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
@@ -56,8 +61,7 @@ def client(url):
 
 @pytest.fixture(params=["grpc", "http"])
 def dead_url(request):
-    """A url at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return f"{request.param}://127.0.0.1:{port}"
+    """A url at which nobody listens, and nobody else can begin to."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"{request.param}://127.0.0.1:{held.getsockname()[1]}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from counters import counted, quiet
 from tritonclient.utils import InferenceServerException
 
 from nosbuild import serve
@@ -45,6 +46,7 @@ class Server:
     def __init__(self, folder):
         self.repository = folder / "models"
         shutil.copytree(Path(__file__).parent / "models", self.repository)
+        self.at_work = self.repository / "patient" / "at_work"
         self._ports = {"http_port": 0, "grpc_port": 0}
         self.start()
 
@@ -62,6 +64,10 @@ class Server:
             f"{name}_port": int(url.rpartition(":")[2]) for name, url in self.urls.items()
         }
 
+    @property
+    def is_running(self):
+        return self._service.is_running
+
     def kill(self):
         os.kill(self._service.pid, signal.SIGKILL)
         self._service.stop()
@@ -70,23 +76,27 @@ class Server:
         self._service.stop()
 
 
-@pytest.fixture
-def pair(tmp_path):
-    servers = [Server(tmp_path / name) for name in ("one", "two")]
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    servers = [Server(folder / name) for name in ("one", "two")]
     yield servers
     for server in servers:
         server.stop()
 
 
+@pytest.fixture
+def pair(both):
+    """Two servers; that which the test before ended was started again."""
+    for server in both:
+        if not server.is_running:
+            server.start()
+    return both
+
+
 @pytest.fixture(params=["grpc", "http"])
 def protocol(request):
     return request.param
-
-
-def settled(client, model):
-    """The model's counters; Triton counts a request a little after it was answered."""
-    time.sleep(0.3)
-    return client.statistics(model)
 
 
 def done_by(server, protocol):
@@ -118,9 +128,15 @@ def test_no_request_is_lost_when_a_server_ends_and_it_comes_back(pair, protocol,
             time.sleep(0.05)
 
     with client, ThreadPoolExecutor(16) as pool:
+        so_far = [done_by(server, protocol) for server in pair]
         working = [pool.submit(work, number) for number in range(16)]
         try:
-            until(lambda: all(done_by(server, protocol) > 50 for server in pair))
+            until(
+                lambda: all(
+                    done_by(server, protocol) > count + 50
+                    for server, count in zip(pair, so_far, strict=True)
+                )
+            )
             end(pair[1])
             before = sum(answered)
             until(lambda: sum(answered) > before + 300)
@@ -184,10 +200,11 @@ def test_a_model_that_one_server_lacks(pair, protocol):
             client.run("scalar", SCALAR)
         with pytest.raises(ModelNotFound, match="'minilm'"):
             client.run("minilm", {})
-        counts = settled(client, "echo").inference_count
+        expected = quiet(client, "echo").inference_count + 2
         client.run("echo", ECHO)
         client.run("echo", ECHO)
-        assert settled(client, "echo").inference_count == counts + 2
+        after = counted(client, "echo", lambda now: now.inference_count >= expected)
+        assert after.inference_count == expected
         pair[1].kill()
         with pytest.raises(ServerUnavailable, match=f"done at {pair[0].urls[protocol]}$"):
             client.load_model("scalar")
@@ -320,14 +337,23 @@ def test_every_code_of_tritons_is_known(server):
 def test_a_request_whose_time_is_over_is_dropped_from_the_queue(server, protocol):
     url = server.urls[protocol]
     with Client(url, deadline=30) as client, ThreadPoolExecutor(1) as pool:
-        before = settled(client, "patient")
-        busy = pool.submit(client.run, "patient", {"seconds": [[1.0]]})
-        time.sleep(0.2)
+        before = quiet(client, "patient")
+        busy = pool.submit(client.run, "patient", {"seconds": [[1.5]]})
+        while not server.at_work.exists():
+            assert not busy.done()
+            time.sleep(0.01)
         with pytest.raises(DeadlineExceeded):
-            client.run("patient", {"seconds": [[0.5]]}, deadline=0.3)
+            client.run("patient", {"seconds": [[0.5]]}, deadline=0.5)
         busy.result()
         client.run("patient", {"seconds": [[0]]})  # behind it in the queue
-        after = settled(client, "patient")
+        after = counted(
+            client,
+            "patient",
+            lambda now: (
+                now.inference_count >= before.inference_count + 2
+                and now.fail.count > before.fail.count
+            ),
+        )
     assert after.inference_count - before.inference_count == 2
     assert after.fail.count - before.fail.count == 1
 
@@ -353,11 +379,12 @@ def test_an_answer_larger_than_the_limit(server, monkeypatch):
 
 def test_a_full_queue_is_told(server, protocol):
     with Client(server.urls[protocol], deadline=30) as client, ThreadPoolExecutor(8) as pool:
-        before = settled(client, "queue")
+        before = quiet(client, "queue")
         asked = [pool.submit(client.run, "queue", {"seconds": [[0.5]]}) for _ in range(8)]
         refused = [each.exception() for each in asked if each.exception()]
-        after = settled(client, "queue")
+        expected = before.inference_count + 8 - len(refused)
+        after = counted(client, "queue", lambda now: now.inference_count >= expected)
     assert refused
     assert {type(error) for error in refused} == {ModelNotReady}
     assert "its queue is full" in str(refused[0])
-    assert after.inference_count - before.inference_count == 8 - len(refused)
+    assert after.inference_count == expected

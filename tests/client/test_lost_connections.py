@@ -25,6 +25,7 @@ class Way:
         self._open: list[socket.socket] = []
         self._all: list[socket.socket] = []
         self._carriers: list[threading.Thread] = []
+        self.sent = 0  # bytes, to the server
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -52,15 +53,16 @@ class Way:
             there = socket.create_connection(self._server)
             self._open += [here, there]
             self._all += [here, there]
-            for pair in ((here, there), (there, here)):
-                carrier = threading.Thread(target=self._carry, args=pair, daemon=True)
+            for way in ((here, there, True), (there, here, False)):
+                carrier = threading.Thread(target=self._carry, args=way, daemon=True)
                 self._carriers.append(carrier)
                 carrier.start()
 
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+    def _carry(self, one: socket.socket, other: socket.socket, is_request: bool) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(1 << 16):
                 other.sendall(data)
+                self.sent += len(data) * is_request
         with contextlib.suppress(OSError):
             other.shutdown(socket.SHUT_RDWR)
 
@@ -93,8 +95,11 @@ def test_memory_of_a_lost_request_is_not_used_again(url, way, retries):
             except ServerUnavailable as error:
                 lost.append(error)
 
-        asking = threading.Thread(target=ask)
+        asking, before = threading.Thread(target=ask), way.sent
         asking.start()
+        while way.sent < before + 100:  # more than a word of the protocol's own
+            assert asking.is_alive()
+            time.sleep(0.01)
         time.sleep(0.4)  # the model is at work on it
         way.cut()
         answers = [late(client, x + number) for number in range(4)]

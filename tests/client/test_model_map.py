@@ -193,7 +193,7 @@ def test_closing_the_asynchronous_client(url):
     async def main():
         client = AsyncClient(url, deadline=30)
         slow = await client.model("slow")
-        tasks = [slow.submit(0.3) for _ in range(4)]
+        tasks = [slow.submit(0.8) for _ in range(4)]
         tasks[-1].cancel()
         await asyncio.sleep(0.1)
         await client.close()

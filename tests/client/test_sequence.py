@@ -102,9 +102,9 @@ def test_wrong_inputs_leave_the_sequence(client):
 
 
 def test_an_idle_sequence_is_over(client):
-    with client.sequence("totals") as sequence:
+    with client.sequence("totals_short") as sequence:
         add(sequence, 1)
-        time.sleep(2.2)
+        time.sleep(1.5)
         with pytest.raises(SequenceEnded, match="it was idle for too long"):
             add(sequence, 1)
         with pytest.raises(SequenceEnded, match="begin a new one"):

@@ -146,7 +146,7 @@ def test_what_the_server_may_still_write_to_is_not_used_again(client, regions, x
     late(client, x)
     first = regions()
     with pytest.raises(DeadlineExceeded):
-        late(client, x, 1.0, deadline=0.3)
+        late(client, x, 1.2, deadline=0.5)
     y = late(client, x + 1)
     np.testing.assert_array_equal(y, 2 * (x + 1))
     second = regions()
@@ -167,7 +167,7 @@ def test_asyncio(url, regions, x):
             for number, answer in enumerate(found):
                 np.testing.assert_array_equal(answer["y"], 2 * (x + number))
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(client.run("late", {"x": x, "seconds": [1.0]}), 0.2)
+                await asyncio.wait_for(client.run("late", {"x": x, "seconds": [1.2]}), 0.5)
             return client.transport.kind, len(regions())
 
     kind, most = asyncio.run(use())

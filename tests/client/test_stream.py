@@ -170,13 +170,15 @@ def test_run_says_what_to_do_instead(grpc_url, service, protocol):
 
 
 def test_other_calls_go_on_beside_a_stream_that_nobody_reads(client):
-    sent = {"n": 5000, "echo": ["a" * 1000]}
+    sent = {"n": 2000, "echo": ["a" * 1000]}
     stalled = [client.stream("ticker", sent) for _ in range(4)]
     for _ in range(20):
         assert ticks(client.stream("ticker", {"n": 2})) == [[0], [1]]
         assert client.run("echo", {"int8": [[1]]})["int8_out"].tolist() == [[1]]
+    # To the end: Triton 2.51 may die of a stream that is cancelled while it writes so much to it
+    # (github.com/triton-inference-server/server/issues/7368).
     for chunks in stalled:
-        assert next(chunks)["tick"].tolist() == [0]
+        assert ticks(chunks) == [[number] for number in range(2000)]
         chunks.close()
         chunks.close()
         assert list(chunks) == []

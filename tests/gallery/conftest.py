@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ahead import WORTH_IT, Ahead
 
 import nosbuild
 from nosclient import Client
@@ -49,9 +52,34 @@ BUILT = (
 """Those that others call come first."""
 
 
+AHEAD = pytest.StashKey[Ahead]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to build where other tests come first."""
+    needing = (
+        number
+        for number, item in enumerate(session.items)
+        if "built" in getattr(item, "fixturenames", ())
+    )
+    if next(needing, 0) >= WORTH_IT and not session.config.option.collectonly:
+        lock = Path(tempfile.mkdtemp(prefix="gallery-ahead-")) / "lock"
+        session.stash[AHEAD] = Ahead(lock, [GALLERY / name for name in BUILT])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if ahead := session.stash.get(AHEAD, None):
+        ahead.end()
+        shutil.rmtree(ahead.lock.parent, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nosbuild.BuildResult]:
+def built(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, nosbuild.BuildResult]:
     """The gallery, built with its real weights into one repository."""
+    if ahead := request.session.stash.get(AHEAD, None):
+        ahead.end()
     repository = tmp_path_factory.mktemp("gallery")
     return {name: nosbuild.build(GALLERY / name, repository) for name in BUILT}
 

@@ -1,5 +1,7 @@
 """One running Triton for the tests of this folder, on models made for them."""
 
+import time
+
 import numpy as np
 import pytest
 import tiny_models
@@ -44,10 +46,18 @@ def grpc(service):
 
 @pytest.fixture
 def counts(grpc):
-    """Requests' items and executions of a model so far."""
+    """Requests' items and executions of a model so far, once it counted ``items`` of them.
 
-    def read(model):
-        (entry,) = grpc.get_inference_statistics(model, as_json=True)["model_stats"]
-        return np.array([int(entry.get(k, 0)) for k in ("inference_count", "execution_count")])
+    Triton counts a request after it has answered it.
+    """
+
+    def read(model, items=0):
+        patience = time.monotonic() + 60
+        while True:
+            (entry,) = grpc.get_inference_statistics(model, as_json=True)["model_stats"]
+            found = [int(entry.get(key, 0)) for key in ("inference_count", "execution_count")]
+            if found[0] >= items or time.monotonic() > patience:
+                return np.array(found)
+            time.sleep(0.05)
 
     return read

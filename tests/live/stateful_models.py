@@ -55,6 +55,11 @@ def tally_short(repository: Path):
     tally(repository, "tally_short", idle_us=200_000)
 
 
+def tally_two_seconds(repository: Path):
+    """The same, forgotten after two seconds."""
+    tally(repository, "tally_two_seconds", idle_us=2_000_000)
+
+
 def history(repository: Path):
     """A state that grows: every x so far, one after the other; y is their sum."""
     folder = repository / "history"
@@ -73,9 +78,9 @@ def history(repository: Path):
     config(folder, [("x", FLOAT, [1])], outputs, max_batch_size=16, more=section)
 
 
-def wide(repository: Path):
-    """A state of 64 kB: the sum of all x so far, that many times; forgotten after 0.2 s."""
-    folder = repository / "wide"
+def wide(repository: Path, name="wide", idle_us=60_000_000):
+    """A state of 64 kB: the sum of all x so far, that many times."""
+    folder = repository / name
     onnx_model(
         folder,
         [
@@ -86,8 +91,13 @@ def wide(repository: Path):
         [("y", FLOAT, ["batch", 1]), ("sums_next", FLOAT, ["batch", 16384])],
     )
     many = "oldest { max_candidate_sequences: 1024 }"
-    section = sequences(state("sums", "TYPE_FP32", [16384]), strategy=many, idle_us=200_000)
+    section = sequences(state("sums", "TYPE_FP32", [16384]), strategy=many, idle_us=idle_us)
     config(folder, [("x", FLOAT, [1])], [("y", FLOAT, [1])], max_batch_size=16, more=section)
+
+
+def wide_short(repository: Path):
+    """The same, forgotten after a fifth of a second."""
+    wide(repository, "wide_short", 200_000)
 
 
 def lookup(repository: Path):
@@ -149,8 +159,10 @@ ALL = (
     tally_direct,
     tally_two_instances,
     tally_short,
+    tally_two_seconds,
     history,
     wide,
+    wide_short,
     lookup,
     last_word,
     from_seven,

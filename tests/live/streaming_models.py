@@ -29,7 +29,8 @@ class Step:
 class Model:
     """Each stream notes what it does in a file of the name ``tag``.
 
-    Before the step ``waits_at`` it waits for a file named ``tag`` with ".go" behind it.
+    From the step ``waits_at`` on it waits before each step: for a file of the name ``tag`` with
+    ".go" behind it, which frees all of them, or with ".go" and the step's number.
     """
 
     def __init__(self, notes: str):
@@ -40,12 +41,14 @@ class Model:
             file.write(f"{word}\\n")
 
     def is_held(self, tag: str, number: int, waits_at: int) -> bool:
-        if number != waits_at:
+        if not 0 <= waits_at <= number:
+            return False
+        if any((self.notes / f"{tag}.go{which}").exists() for which in ("", number)):
             return False
         file = self.notes / tag
         if not (file.exists() and file.read_text().endswith("waits\\n")):
             self.note(tag, "waits")
-        return not (self.notes / f"{tag}.go").exists()
+        return True
 
     def step(self, tag: str, number: int, fails_at: int) -> Step:
         if number == fails_at:

@@ -204,7 +204,8 @@ def test_a_link_that_is_gone_comes_back_at_load(served, client, repository, old)
     served.load_model("old")
     assert told(client, "old")["six"] == "1.15.0"
     (repository / "old/environments/stale").symlink_to("/nowhere")
-    done = subprocess.run([NOSBUILD, "load", "old"], check=True, capture_output=True, text=True)
+    command = [NOSBUILD, "load", "old", "--url", served.grpc_url]  # others may serve here, too
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "old is loaded" in done.stdout
     assert [each.name for each in (repository / "old/environments").iterdir()] == [old.key]
 

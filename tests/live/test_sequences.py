@@ -149,9 +149,10 @@ def test_an_idle_sequence_is_forgotten(step):
 
 
 def test_a_sequence_that_lasts_longer_than_the_limit_is_not(step):
-    for turn in range(12):
-        assert step("tally_short", 2, row(1), start=turn == 0, end=turn == 11)[0, 0] == turn + 1
-        time.sleep(0.1)
+    for turn in range(6):
+        y = step("tally_two_seconds", 2, row(1), start=turn == 0, end=turn == 5)
+        assert y[0, 0] == turn + 1
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize(
@@ -178,27 +179,35 @@ def test_a_reloaded_model_knows_no_sequence(step, client):
         step("tally_direct", 9, row(1))
 
 
-@pytest.mark.parametrize("ended", [True, False], ids=["ended", "forgotten"])
-def test_states_of_sequences_that_are_over_take_no_memory(service, step, ended):
-    """800 of 64 kB each: were they kept, the worker would grow by 38 MB after the first 200."""
+@pytest.mark.parametrize(
+    ("model", "last"), [("wide", 3), ("wide_short", 1)], ids=["ended", "forgotten"]
+)
+def test_states_of_sequences_that_are_over_take_no_memory(service, step, model, last):
+    """800 of 64 kB each: were they kept, the worker would grow by 38 MB after the first 200.
+
+    Those that are forgotten soon make one step: no machine is too slow for a second one.
+    """
     (worker,) = [
         process
         for process in psutil.Process(service.process.pid).children(recursive=True)
-        if "wide" in " ".join(process.cmdline())
+        if f"{model}_0_0" in process.cmdline()
     ]
     one = np.ones((1, 1), np.float32)
 
     def run(identity):
-        for turn in range(3):
-            y = step("wide", identity, one, start=turn == 0, end=ended and turn == 2)
+        for turn in range(1, last + 1):
+            y = step(model, identity, one, start=turn == 1, end=turn == 3)
         return y[0, 0]
 
     with ThreadPoolExecutor(8) as pool:
         for turn in range(4):
             identities = range(1 + 200 * turn, 1 + 200 * (turn + 1))
-            assert set(pool.map(run, identities)) == {3}
-            if not ended:
+            assert set(pool.map(run, identities)) == {last}
+            if model == "wide_short":
                 time.sleep(2)  # longer than the limit, and than the worker looks for idle ones
             if turn == 0:
                 before = worker.memory_info().rss
-    assert worker.memory_info().rss - before < 16_000_000
+    patience = time.monotonic() + 30
+    while (grown := worker.memory_info().rss - before) >= 16_000_000:
+        assert time.monotonic() < patience, grown
+        time.sleep(0.1)

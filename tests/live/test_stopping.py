@@ -28,7 +28,7 @@ with serve(sys.argv[1]) as service:
     print(json.dumps({"pid": service.pid, "log": str(service.log_file)}), flush=True)
     time.sleep(600)
 """
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Parent:
@@ -144,9 +144,12 @@ def test_a_worker_that_died_does_not_hold_up_the_end(tiny):
 
 
 def test_requests_in_flight_are_answered_before_the_end(tmp_path):
-    slow = tiny_models.SLOW.replace("sleep(0.1)", "sleep(1.0)")
-    tiny_models.slow(tmp_path, slow)
-    service = serve(tmp_path)
+    at_work = tmp_path / "at_work"
+    slow = tiny_models.SLOW.replace(
+        "time.sleep(0.1)", f"open({str(at_work)!r}, 'w').close(); time.sleep(1.0)"
+    )
+    tiny_models.slow(tmp_path / "repository", slow)
+    service = serve(tmp_path / "repository")
     caller = call_over("grpc", service)
     answers = []
 
@@ -155,7 +158,9 @@ def test_requests_in_flight_are_answered_before_the_end(tmp_path):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    time.sleep(0.3)  # a third of what the model takes: the request is on its way
+    deadline = time.monotonic() + PATIENCE
+    while not at_work.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     service.stop()
     asking.join()
     caller.close()

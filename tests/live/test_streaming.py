@@ -46,13 +46,28 @@ class Notes:
     def steps(self, tag: str) -> int:
         return sum(line.startswith("step") for line in self.of(tag))
 
-    def go(self, tag: str) -> None:
-        (self.folder / f"{tag}.go").touch()
+    def go(self, tag: str, step: int | str = "") -> None:
+        (self.folder / f"{tag}.go{step}").touch()
 
     def wait_for(self, tag: str, word: str = "closed") -> None:
         end = time.monotonic() + PATIENCE
         while self.of(tag)[-1:] != [word]:
             assert time.monotonic() < end, f"{tag}: {self.of(tag)[-3:]}"
+            time.sleep(0.01)
+
+    def wait_for_the_end(self, tag: str, step: int) -> None:
+        """Lets a stream that was left, and waits before that step, go on step by step.
+
+        It has to end with the first step that is made after Triton has heard that nobody reads
+        on, which takes as long as it takes.
+        """
+        end = time.monotonic() + PATIENCE
+        while (last := self.of(tag)[-1]) != "closed":
+            assert time.monotonic() < end, f"{tag}: {self.of(tag)[-3:]}"
+            if last == "waits" and self.steps(tag) == step:
+                time.sleep(0.2)
+                self.go(tag, step)
+                step += 1
             time.sleep(0.01)
 
 
@@ -188,11 +203,8 @@ def test_a_client_that_leaves_stops_the_work(client, notes, model, leave):
     # It leaves while the second step is made, which is long enough for Triton to hear of it.
     inputs = {"tag": tag, "n": 10**6, "waits_at": 1}
     leave(client, inputs, model, lambda: notes.wait_for(tag, "waits"))
-    time.sleep(1)
     assert notes.of(tag) == ["step 0", "waits"]
-    notes.go(tag)
-    notes.wait_for(tag)
-    assert notes.of(tag) == ["step 0", "waits", "step 1", "closed"]
+    notes.wait_for_the_end(tag, 1)
 
 
 def test_a_cancel_reaches_one_who_waits(client, notes):
@@ -297,8 +309,12 @@ def test_a_stream_that_is_left_at_once_stops_in_either_instance(client, notes):
     tags = [f"at-once-{number}" for number in range(20)]
     for tag in tags:
         client.stream("blocks_of_two", {"tag": tag, "n": 10**6}).close()
-    time.sleep(2)  # a stream that goes on would wait for its reader by now
-    assert {line for tag in tags for line in notes.of(tag)[-1:]} <= {"closed"}
+    time.sleep(1)
+    end = time.monotonic() + PATIENCE
+    # A stream that goes on would wait for its reader, for ever.
+    while (last := {line for tag in tags for line in notes.of(tag)[-1:]}) - {"closed"}:
+        assert time.monotonic() < end, last
+        time.sleep(0.05)
 
 
 def test_another_client_than_ours_has_a_limit(server, notes, memory):
@@ -347,25 +363,22 @@ def test_asynchronous_readers(url, notes):
             found = await asyncio.gather(*(read(client, tag) for tag in tags))
             assert found == [list(range(99))] * 16
 
-            async with client.stream("count", {"tag": "left", "n": 9, "waits_at": 1}) as chunks:
+            async with client.stream("count", {"tag": "left", "n": 10**6, "waits_at": 1}) as chunks:
                 assert numbers([await anext(chunks)]) == [0]
             task = asyncio.create_task(
-                anext(client.stream("count_async", {"tag": "task", "n": 9, "waits_at": 0}))
+                anext(client.stream("count_async", {"tag": "task", "n": 10**6, "waits_at": 0}))
             )
-            await asyncio.sleep(1)
+            await asyncio.to_thread(notes.wait_for, "task", "waits")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             with pytest.raises(InferenceFailed, match="cannot count to 0"):
                 await anext(client.stream("count", {"tag": "fails", "n": 1, "fails_at": 0}))
-            await asyncio.sleep(1.5)
-            for tag in ("left", "task"):
-                notes.go(tag)
+            # Before the client is closed, which would end them as well.
+            for tag, step in (("left", 1), ("task", 0)):
+                await asyncio.to_thread(notes.wait_for_the_end, tag, step)
 
     asyncio.run(main())
-    for tag in ("left", "task"):
-        notes.wait_for(tag)
-        assert notes.steps(tag) <= 2
 
 
 def test_a_model_that_is_loaded_anew_ends_long_streams(server, client, notes):

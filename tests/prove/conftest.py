@@ -1,8 +1,6 @@
 """Models of every kind, proven once through one real Triton."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import published_models as published
@@ -57,16 +55,11 @@ def proofs(repository, said):
 
 
 @pytest.fixture(scope="session")
-def command():
+def command(command_line):
     """Runs the command line, wide enough that no line is broken."""
 
     def run(*arguments, cwd=None, **environment):
-        return subprocess.run(
-            [Path(sys.executable).with_name("nosbuild"), *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, "COLUMNS": "300", **environment},
-            capture_output=True,
-            text=True,
-        )
+        environment = {**os.environ, "COLUMNS": "300", **environment}
+        return command_line.run(*map(str, arguments), cwd=cwd or Path.cwd(), env=environment)
 
     return run

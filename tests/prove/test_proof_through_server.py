@@ -200,7 +200,7 @@ def test_bars_for_an_output_that_is_not_there(service):
 
 def test_a_server_that_is_gone_is_no_verdict_on_the_model(service):
     os.kill(service.pid, signal.SIGKILL)
-    service.wait(10)
+    service.wait(60)
     with pytest.raises(HostError) as caught:
         prove_served(service.repository, ["classifier"], server=service)
     assert "Triton ended, or does not answer" in caught.value.message

@@ -185,18 +185,22 @@ def test_code_that_raises_leaves_what_was_published(built, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "message", "options"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "was killed (out of memory?)"),
-        ("import os; os.abort()", "crashed (SIGABRT)"),
-        ("import os; print('a last word'); os._exit(7)", "ended with exit code 7 and no result"),
-        ("while True: pass", "did not end within 4 s"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed (out of memory?)", {}),
+        ("import os; os.abort()", "crashed (SIGABRT)", {}),
+        (
+            "import os; print('a last word'); os._exit(7)",
+            "ended with exit code 7 and no result",
+            {},
+        ),
+        ("while True: pass", "did not end within 4 s", {"step_timeout": 4}),
     ],
 )
-def test_a_step_that_dies_is_a_refusal_with_a_reason(repository, body, message):
+def test_a_step_that_dies_is_a_refusal_with_a_reason(repository, body, message, options):
     folder = write_linear(repository / "linear", model=f"def fit():\n    {body}\n")
     with pytest.raises(Refused) as caught:
-        build(folder, step_timeout=4)
+        build(folder, **options)
     assert message in caught.value.message
     assert "linear-export.log" in caught.value.message
     if "last word" in body:

@@ -22,6 +22,8 @@ def build(tmp_path, monkeypatch):
     return run
 
 
+# Neither other variants nor how fast they are matters here.
+ONE = "precision: [fp32]\ndims: {batch: 1}\ninstances: {count: 1, threads: 1}\n"
 CODE = """
 import numpy as np
 import sys
@@ -73,12 +75,14 @@ def test_a_step_that_dies_is_refused_with_the_end_of_its_log(
 
 def test_an_endless_loop_is_ended_with_its_own_children(misbehaving, build, tmp_path):
     pids = tmp_path / "pids"
-    inside = (
-        "import os, subprocess; child = subprocess.Popen(['sleep', '1000']); "
-        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n    while True: pass"
+    # Before scikit-learn is imported: the file must be there when the time is over.
+    above = (
+        "import os, subprocess; child = subprocess.Popen(['sleep', '1000'])\n"
+        f"with open({str(pids)!r}, 'w') as file: file.write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "while True: pass"
     )
     with pytest.raises(Refused, match=r"did not end within 6 s; its log is .*\.log") as caught:
-        build(misbehaving(inside), step_timeout=6)
+        build(misbehaving(above=above), step_timeout=6)
     assert "--step-timeout" in caught.value.remedy
     for pid in map(int, pids.read_text().split()):
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
@@ -98,7 +102,7 @@ def test_random_weights_are_the_same_in_export_and_proof(torch_model, build):
     def forward(self, x):
         return self.layer(x)
     """
-    result = build(torch_model(body, more="quality: {relative: 1e-5}"))
+    result = build(torch_model(body, more="quality: {relative: 1e-5}\n" + ONE))
     assert result.proof.passed
     assert not any(step.cached for step in result.steps)
 
@@ -116,7 +120,7 @@ def test_an_unseeded_forest_that_prints_a_lot_and_asks_for_input_is_proven(make_
         y = np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
         return RandomForestClassifier(10).fit(X, y)
     """
-    result = build(make_model("source: {sklearn: 'model.py:train'}", model=code))
+    result = build(make_model("source: {sklearn: 'model.py:train'}\n" + ONE, model=code))
     assert result.proof.passed
     json.dumps(result.as_json(), allow_nan=False)
     golden = read_golden(result.folder / str(result.version) / "golden")
