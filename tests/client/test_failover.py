@@ -213,8 +213,16 @@ def test_a_model_that_one_server_lacks(pair, protocol):
             each.close()
 
 
-def test_servers_whose_repositories_differ(pair, protocol):
-    shutil.rmtree(pair[1].repository / "scalar")
+@pytest.fixture
+def one_lacks_scalar(pair, tmp_path):
+    """The two servers; the second one's repository is without a model for the time being."""
+    away = (pair[1].repository / "scalar").rename(tmp_path / "scalar")
+    yield pair
+    away.rename(pair[1].repository / "scalar")
+
+
+def test_servers_whose_repositories_differ(one_lacks_scalar, protocol):
+    pair = one_lacks_scalar
     urls = [server.urls[protocol] for server in pair]
     alone = Client(urls[0], deadline=30)
 
