@@ -81,6 +81,8 @@ def _encoded(
         axes.check()
     if batched:
         _check_batch(signature, tensors, in_sequence)
+    if signature.shared_axes:
+        _check_shared_axes(signature, tensors)
     return tensors
 
 
@@ -198,6 +200,15 @@ def _check_shape(info: TensorInfo, shape: tuple[int, ...], is_batched: bool) -> 
     for axis, wanted in info.fixed:
         if shape[axis] != wanted:
             raise Unfit(f"has shape {list(shape)}: axis {axis} must be {wanted}")
+
+
+def _check_shared_axes(signature: Signature, tensors: Sequence[Tensor]) -> None:
+    shapes = {tensor.name: tensor.array.shape for tensor in tensors}
+    for axis_name, places in signature.shared_axes:
+        sizes = [(name, shapes[name][axis]) for name, axis in places if name in shapes]
+        if len({size for _, size in sizes}) > 1:
+            shown = ", ".join(f"{name} has {size}" for name, size in sizes)
+            raise _refused(signature, f"the inputs differ in {axis_name}: {shown}")
 
 
 def _check_batch(signature: Signature, tensors: Sequence[Tensor], in_sequence: bool) -> None:

@@ -6,6 +6,7 @@ integers as strings and leaves out zeros, and that its lists come wrapped in an 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +57,8 @@ class TensorInfo:
     """-1 where the size varies; the batch axis, where there is one, comes first and is -1."""
     optional: bool = False
     """True for an input that may be left out."""
+    axes: tuple[str, ...] = ()
+    """Names of the axes, where the model tells them; empty for one of a fixed size."""
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -69,7 +72,12 @@ class TensorInfo:
 
     def __str__(self) -> str:
         mark = "?" if self.optional else ""
-        return f"{self.name}{mark}: {self.datatype}[{','.join(map(str, self.shape))}]"
+        names = self.axes or ("",) * len(self.shape)
+        sizes = (
+            name if name and size < 0 else str(size)
+            for name, size in zip(names, self.shape, strict=True)
+        )
+        return f"{self.name}{mark}: {self.datatype}[{','.join(sizes)}]"
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,16 @@ class Signature:
     def required(self) -> frozenset[str]:
         """Names of the inputs that every request must have."""
         return frozenset(tensor.name for tensor in self.inputs if not tensor.optional)
+
+    @cached_property
+    def shared_axes(self) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+        """Names of axes that several inputs have, and which: input and axis. Not the batch."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for tensor in self.inputs:
+            for axis, name in enumerate(tensor.axes):
+                if name and not (axis == 0 and self.max_batch_size > 0):
+                    found.setdefault(name, []).append((tensor.name, axis))
+        return tuple((name, tuple(places)) for name, places in found.items() if len(places) > 1)
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(map(str, self.inputs))})"
@@ -223,13 +241,14 @@ def _signature_fields(metadata: Mapping[str, Any], config: Mapping[str, Any]) ->
     config = config.get("config", config)
     optional = {row["name"] for row in config.get("input", []) if row.get("optional", False)}
     description = config.get("parameters", {}).get("description", {})
+    axes = _axis_names(config)
     return {
         "name": metadata["name"],
         "versions": tuple(metadata.get("versions", [])),
         "platform": metadata.get("platform", ""),
         "backend": config.get("backend", ""),
-        "inputs": tuple(_tensor(row, optional) for row in metadata.get("inputs", [])),
-        "outputs": tuple(_tensor(row, set()) for row in metadata.get("outputs", [])),
+        "inputs": tuple(_tensor(row, optional, axes) for row in metadata.get("inputs", [])),
+        "outputs": tuple(_tensor(row, set(), axes) for row in metadata.get("outputs", [])),
         "max_batch_size": int(config.get("max_batch_size", 0)),
         "dynamic_batching": "dynamic_batching" in config,
         "description": description.get("string_value", ""),
@@ -239,6 +258,19 @@ def _signature_fields(metadata: Mapping[str, Any], config: Mapping[str, Any]) ->
     }
 
 
-def _tensor(row: Mapping[str, Any], optional: set[str]) -> TensorInfo:
-    shape = tuple(int(size) for size in row.get("shape", []))
-    return TensorInfo(row["name"], row["datatype"], shape, row["name"] in optional)
+def _tensor(row: Mapping[str, Any], optional: set[str], axes: Mapping[str, Any]) -> TensorInfo:
+    name, shape = row["name"], tuple(int(size) for size in row.get("shape", []))
+    names = axes.get(name, ())
+    fits = len(names) == len(shape) and all(isinstance(axis, str) for axis in names)
+    return TensorInfo(name, row["datatype"], shape, name in optional, tuple(names) if fits else ())
+
+
+def _axis_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As nosbuild writes them: JSON, tensor -> names. Others may mean something else by it."""
+    text = config.get("parameters", {}).get("axis_names", {}).get("string_value", "")
+    try:
+        names = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    is_ours = isinstance(names, dict) and all(isinstance(row, list) for row in names.values())
+    return names if is_ours else {}

@@ -1,5 +1,7 @@
 """config.pbtxt: spec -> protobuf -> text -> protobuf."""
 
+import json
+
 import onnx
 import pytest
 from tritonclient.grpc import model_config_pb2
@@ -48,6 +50,19 @@ def test_batched(config_of):
     assert (y.name, y.data_type, list(y.dims)) == ("y", model_config_pb2.TYPE_FP32, [4])
     assert not x.HasField("reshape")
     assert list(config.version_policy.specific.versions) == [3, 4]
+
+
+def test_axes_are_named_for_the_client_where_one_varies_beside_the_batch(config_of):
+    spec = """
+source: {onnx: model.onnx}
+inputs: {ids: "int64[batch, seq]", wide: "float32[batch, 4, seq]", size: "float32[batch, 2]"}
+outputs: {y: "int64[batch, seq]", z: "float32[batch, 4, seq]", n: "float32[batch, 2]"}
+dims: {batch: 1..4..16, seq: 1..8..32}
+"""
+    names = json.loads(config_of(spec).parameters["axis_names"].string_value)
+    two, three = ["batch", "seq"], ["batch", "", "seq"]
+    assert names == {"ids": two, "wide": three, "y": two, "z": three}
+    assert "axis_names" not in config_of(BATCHED).parameters
 
 
 def test_dynamic_batching_is_on_by_default_without_delay(config_of):

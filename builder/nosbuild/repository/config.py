@@ -13,6 +13,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
 from nosbuild.errors import RepositoryError
+from nosbuild.repository.axis_names import set_axis_names
 from nosbuild.repository.ensemble_config import is_ensemble, set_ensemble, share_ensemble
 from nosbuild.repository.python_config import PYTHON, set_python, share_python, warms_up
 from nosbuild.repository.sequence_config import (
@@ -50,10 +51,12 @@ def model_config(
     """
     config = model_config_pb2.ModelConfig(name=spec.name, backend=variant.runs_on.backend)
     config.max_batch_size = spec.max_batch_size
-    for tensor in sent_inputs(variant.inputs, spec):
+    inputs, outputs = sent_inputs(variant.inputs, spec), answered_outputs(variant.outputs, spec)
+    for tensor in inputs:
         _fill(config.input.add(), tensor, spec)
-    for tensor in answered_outputs(variant.outputs, spec):
+    for tensor in outputs:
         _fill(config.output.add(), tensor, spec)
+    set_axis_names(config, [*inputs, *outputs])
     if variant.runs_on.backend == PYTHON:
         set_python(config, variant.details, spec)
     config.version_policy.specific.versions.extend(versions)

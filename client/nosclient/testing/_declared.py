@@ -16,7 +16,8 @@ _DATATYPES = frozenset(
     {"BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"}
     | {"FP16", "BF16", "FP32", "FP64", "BYTES"}
 )
-_SPEC = re.compile(r"(?P<datatype>[A-Z0-9]+)\[(?P<shape>(-1|\d+)(,\s*(-1|\d+))*)?\]")
+_AXIS = r"(-1|\d+|[A-Za-z_]\w*)"
+_SPEC = re.compile(rf"(?P<datatype>[A-Z0-9]+)\[(?P<shape>{_AXIS}(,\s*{_AXIS})*)?\]")
 
 
 class InvalidFake(ValueError):
@@ -26,7 +27,7 @@ class InvalidFake(ValueError):
 def tensor_infos(
     model: str, declared: Mapping[str, str], max_batch_size: int
 ) -> tuple[TensorInfo, ...]:
-    """Tensors from ``{"text": "BYTES[-1,1]", "top?": "INT64[-1,1]"}``, as ModelInfo prints them.
+    """Tensors from ``{"text": "BYTES[-1,1]", "ids?": "INT64[-1,seq]"}``, as ModelInfo prints them.
 
     Raises:
         InvalidFake: no such datatype or shape, or no batch axis where there must be one.
@@ -39,14 +40,16 @@ def tensor_infos(
                 f"{model!r}: {key!r} is declared {spec!r}; write a datatype and a shape, such as "
                 f"'FP32[-1,4]', with one of {', '.join(sorted(_DATATYPES))}"
             )
-        shape = tuple(int(size) for size in (match["shape"] or "").split(",") if size)
+        axes = [axis.strip() for axis in (match["shape"] or "").split(",") if axis]
+        names = tuple(axis if axis.isidentifier() else "" for axis in axes)
+        shape = tuple(-1 if name else int(axis) for axis, name in zip(axes, names, strict=True))
         if max_batch_size > 0 and (not shape or shape[0] != -1):
             raise InvalidFake(
                 f"{model!r}: {key!r} is declared {spec!r}, and the model takes batches: the first "
                 "axis is the batch and must be -1"
             )
         name = key.removesuffix("?")
-        infos.append(TensorInfo(name, match["datatype"], shape, optional=key != name))
+        infos.append(TensorInfo(name, match["datatype"], shape, key != name, names * any(names)))
     return tuple(infos)
 
 

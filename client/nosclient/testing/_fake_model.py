@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,12 +79,16 @@ class FakeModel:
             "outputs": [_row(info) for info in outputs],
         }
         description = (inspect.getdoc(function) or "").partition("\n")[0]
+        axes = {info.name: info.axes for info in (*inputs, *outputs) if info.axes}
         self.config: dict[str, Any] = {
             "name": name,
             "backend": "python",
             "max_batch_size": max_batch_size,
             "input": [{"name": info.name, "optional": info.optional} for info in inputs],
-            "parameters": {"description": {"string_value": description}},
+            "parameters": {
+                "description": {"string_value": description},
+                "axis_names": {"string_value": json.dumps(axes)},
+            },
             "model_transaction_policy": {"decoupled": decoupled},
             **({"dynamic_batching": {}} if dynamic_batching else {}),
             **({"sequence_batching": {}} if sequence else {}),
