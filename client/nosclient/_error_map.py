@@ -110,6 +110,7 @@ _LOST = re.compile(
 _QUEUE_FULL = "maximum queue size"
 _QUEUED_TOO_LONG = "timeout expired"
 _RESTRICTED = re.compile(r"is restricted, expecting header '(?:triton-grpc-protocol-)?([^']*)'")
+_VERSION_GONE = re.compile(r"Request for unknown model: .* is not at ready state")
 _STOPPING = re.compile(r"server (is stopping|is exiting|not ready)", re.IGNORECASE)
 _BROKEN_OFF = re.compile(r"reset by peer|EOF occurred|disconnected|\[None\]", re.IGNORECASE)
 _TOO_LARGE = re.compile(
@@ -165,6 +166,11 @@ def is_restricted(message: str) -> bool:
     return _RESTRICTED.search(message) is not None
 
 
+def is_version_gone(message: str) -> bool:
+    """Whether Triton says that a version, or all of a model, was ready once and is not now."""
+    return _VERSION_GONE.match(message) is not None
+
+
 def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     message = str(error.message() or type(error).__name__).strip()
     if error.status() is None:
@@ -208,6 +214,8 @@ def _unavailable(message: str, call: Call, url: str) -> NosClientError | None:
             f"the request to {call.model!r} waited in the server's queue until its time was over, "
             "and was not run; allow more with deadline=seconds"
         )
+    if is_version_gone(message):
+        return ModelNotFound(message)
     if _STOPPING.search(message):
         return ServerUnavailable(f"{url} takes no requests: {message}", was_sent=False)
     return None

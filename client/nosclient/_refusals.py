@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nosclient._call import Call, Deadline, Home, Operation
+from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
 from nosclient._model_info import ModelSummary, parse_index
 from nosclient._service import PROBE_SECONDS
@@ -59,8 +60,13 @@ def explained(
             f"model {name!r} has no version {version} ready; it has {', '.join(ready)}"
         )
     if ready:
+        if is_version_gone(error.message):  # and was loaded again since
+            otherwise = ModelNotReady
         return otherwise(f"model {name!r}: {error.message}")
-    return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
+    remedy = f"load it with load_model({name!r})"
+    if rows[-1].state in ("LOADING", "UNLOADING"):
+        remedy = f"wait for it with wait_until_ready(model={name!r})"
+    return ModelNotReady(f"model {name!r} {_state(rows)}; {remedy}")
 
 
 def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError]:
