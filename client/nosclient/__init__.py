@@ -23,6 +23,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
     UntrustedServer,
+    WrongEventLoop,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient._service import ServiceInfo
@@ -78,6 +79,7 @@ __all__ = [
     "Transport",
     "Unauthorized",
     "UntrustedServer",
+    "WrongEventLoop",
 ]
 
 _LATER = {
