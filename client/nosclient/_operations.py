@@ -326,7 +326,7 @@ class Operations:
             timeout,
             what,
             lambda patience: self._probe(model, patience),
-            (lambda: why_not_ready(model)) if model else None,
+            (lambda: why_not_ready(model, self._addresses)) if model else None,
         )
 
     def signature(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
@@ -63,9 +64,11 @@ def explained(
         if is_version_gone(error.message):  # and was loaded again since
             otherwise = ModelNotReady
         return otherwise(f"model {name!r}: {error.message}")
-    remedy = f"load it with load_model({name!r})"
-    if rows[-1].state in ("LOADING", "UNLOADING"):
-        remedy = f"wait for it with wait_until_ready(model={name!r})"
+    load, wait = f"load_model({name!r})", f"wait_until_ready(model={name!r})"
+    remedy = {
+        "LOADING": f"wait for it with {wait}",
+        "UNLOADING": f"load it with {load}, or wait with {wait} if another program does",
+    }.get(rows[-1].state, f"load it with {load}")
     return ModelNotReady(f"model {name!r} {_state(rows)}; {remedy}")
 
 
@@ -81,14 +84,28 @@ def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError
     return ModelNotReady(f"model {name!r} took no request: {cause}") if live else error
 
 
-def why_not_ready(model: str) -> Operation[str]:
-    """In words, for somebody who waits for it."""
+def why_not_ready(model: str, addresses: Sequence[Address]) -> Operation[str]:
+    """In words, for somebody who waits for it; of several servers, where it is not and why."""
+    limit = Deadline(PROBE_SECONDS)
+    if len(addresses) == 1:
+        return (yield from _why_not_ready(model, limit, None))[1]
+    reasons = []
+    for number, address in enumerate(addresses):
+        is_ready, reason = yield from _why_not_ready(model, limit, Home(number))
+        if not is_ready:
+            reasons.append(f"{address}: {reason}")
+    return "; ".join(reasons) or "it is READY by now"
+
+
+def _why_not_ready(model: str, limit: Deadline, home: Home | None) -> Operation[tuple[bool, str]]:
     try:
-        index = yield from repository_index(Deadline(PROBE_SECONDS))
+        index = yield from repository_index(limit, home)
     except NosClientError as error:
-        return error.message
+        return False, error.message
     rows = [row for row in index if row.name == model]
-    return f"it {_state(rows)}" if rows else "the server has no model of that name"
+    if not rows:
+        return False, "the server has no model of that name"
+    return any(row.state == "READY" for row in rows), f"it {_state(rows)}"
 
 
 def _state(rows: Sequence[ModelSummary]) -> str:

@@ -142,7 +142,13 @@ def test_a_model_that_is_being_loaded_is_waited_for(service, tmp_path, url):
 @pytest.mark.parametrize(
     ("state", "reason", "advice"),
     [
-        ("UNLOADING", "", "is UNLOADING; wait for it with wait_until_ready(model='m')"),
+        ("LOADING", "", "is LOADING; wait for it with wait_until_ready(model='m')"),
+        (
+            "UNLOADING",
+            "",
+            "is UNLOADING; load it with load_model('m'), or wait with "
+            "wait_until_ready(model='m') if another program does",
+        ),
         ("UNAVAILABLE", "unloaded", "is not loaded; load it with load_model('m')"),
     ],
 )
