@@ -293,14 +293,21 @@ def inference_failed(model: str, message: str) -> InferenceFailed:
 
 
 def _deadline(call: Call, url: str) -> DeadlineExceeded:
+    """``call.timeout`` is what the call had: the deadline, less what went before it."""
+    within = f"{call.timeout:.3g} s" if call.timeout else ""
     if call.method == "stream_infer":
         return DeadlineExceeded(
-            f"the stream of {call.model!r} from {url} had not ended by the deadline, which is for "
-            'the whole of it; allow more with deadline=seconds, or float("inf")'
+            f"the stream of {call.model!r} from {url} had not ended within {within or 'its time'}, "
+            'which is for the whole of it; allow more with deadline=seconds, or float("inf")'
         )
     about = f"{call.method} of {call.model!r}" if call.model else call.method
+    if not within:
+        return DeadlineExceeded(
+            f"the deadline passed before {about} was sent to {url}; allow more with "
+            "deadline=seconds"
+        )
     return DeadlineExceeded(
-        f"no answer to {about} from {url} before the deadline; allow more with deadline=seconds"
+        f"no answer within {within} to {about} from {url}; allow more with deadline=seconds"
     )
 
 

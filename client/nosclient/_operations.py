@@ -145,9 +145,9 @@ class Operations:
         if not self._is_plain:
             return None
         began = perf_counter()
-        limit = self.limit(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         try:
+            limit = self.limit(deadline)
             version = _checked_version(name, version)
             signature = self._signatures.get((name, version))
             if signature is None:

@@ -12,6 +12,7 @@ from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
 from nosclient._model_info import ModelSummary, parse_index
+from nosclient._nearest_name import did_you_mean
 from nosclient._service import PROBE_SECONDS
 
 
@@ -53,8 +54,9 @@ def explained(
         return error
     rows = [row for row in index if row.name == name]
     if not rows:
-        names = ", ".join(sorted({row.name for row in index})) or "none"
-        return ModelNotFound(f"the server has no model {name!r}; it has: {names}")
+        known = sorted({row.name for row in index})
+        names, hint = ", ".join(known) or "none", did_you_mean(name, known)
+        return ModelNotFound(f"the server has no model {name!r}; it has: {names}{hint}")
     ready = [row.version for row in rows if row.state == "READY"]
     if version and ready and version not in ready:
         return ModelNotFound(

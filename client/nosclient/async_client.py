@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 
@@ -20,7 +20,7 @@ from nosclient._retry import RETRIES
 from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
-from nosclient._settings import Settings
+from nosclient._settings import Settings, not_pickled
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient._tls import TLS
@@ -200,6 +200,9 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._settings})"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self)
 
     def _begin_anew(self) -> None:
         """In the child of a fork: what the event loop and the server know is the parent's."""
