@@ -116,6 +116,11 @@ def parse_address(url: str, *, is_secure: bool = False) -> Address:
         )
     if not parts.hostname or parts.query or (path and parts.scheme.startswith("grpc")):
         raise InvalidInput(f"{url!r} is no server's url; write {parts.scheme}://host:port")
+    if path == "/v2":
+        kept = f"{parts.scheme}://{parts.netloc}"
+        raise InvalidInput(f"{url!r} ends with /v2, which is added to every url; write {kept}")
+    if port == 0 and parts.scheme != "fake":
+        raise InvalidInput(f"{url!r} has the port 0, at which nobody can listen; write another")
     scheme = cast("Scheme", parts.scheme)
     return Address(scheme, parts.hostname, port or _PORTS[scheme], path)
 

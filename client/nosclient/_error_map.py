@@ -233,7 +233,12 @@ def _lost(message: str, url: str) -> NosClientError:
             text += f", and if it is one with TLS, grpcs://{url.partition('://')[2]}"
         return ServerUnavailable(text, was_sent=False)
     if never_sent or _LOST.search(message):
-        return ServerUnavailable(_unreachable(url, message), was_sent=not never_sent)
+        text = _unreachable(url, message)
+        if url.startswith("grpcs://") and never_sent:
+            # gRPC tells of the last address alone, and a name such as localhost has several.
+            plain = url.replace("grpcs://", "grpc://")
+            text += f" If what listens there does not speak TLS, write {plain}"
+        return ServerUnavailable(text, was_sent=not never_sent)
     return ServerUnavailable(f"{url} is unavailable: {message}", is_lost=False)
 
 
@@ -254,7 +259,8 @@ def _exhausted(message: str, call: Call, url: str) -> NosClientError:
         what = "answer" if too_large["way"].lower() == "received" else "request"
         return MessageTooLarge(
             f"the {what} of {call.model or call.method!r} is larger than a message may be "
-            f"({url}: {message}); send fewer items at once, or ask for fewer outputs"
+            f"({url}: {message}); send fewer items at once, ask for fewer outputs, or, where the "
+            'server is on this machine, make the client with shared_memory="auto"'
         )
     return ModelNotReady(
         f"{url} has no room for {call.method} now: {message}; ask again later, or with fewer "

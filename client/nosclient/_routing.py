@@ -264,7 +264,8 @@ class Routing:
                 done.append(address)
             except NosClientError as error:
                 errors.append(error)
-                refusals.append(f"{address}: {error.message}")
+                is_told = address in error.message
+                refusals.append(error.message if is_told else f"{address}: {error.message}")
         if errors:
             where = f"{call.method} was done at {', '.join(done) or 'none of the servers'}"
             errors[0].message = "; ".join([*refusals, where])

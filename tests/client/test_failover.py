@@ -286,7 +286,7 @@ def test_servers_whose_repositories_differ(one_lacks_scalar, protocol):
         for each in (client, reverse):
             with pytest.raises(ServerUnavailable) as failed:
                 each.load_model("scalar")
-            assert failed.value.message.startswith(f"{urls[1]}: ")
+            assert failed.value.message.count(urls[1]) == 1
             assert failed.value.message.endswith(f"; load_model was done at {urls[0]}")
             with pytest.raises(ServerUnavailable, match=f"unload_model was done at {urls[0]}$"):
                 each.unload_model("scalar")
@@ -415,7 +415,7 @@ def test_an_answer_larger_than_the_limit(server, monkeypatch):
         with pytest.raises(MessageTooLarge, match="the answer of 'echo'"):
             client.run("echo", large)
         assert client.run("echo", ECHO)["int8_out"].item() == 1
-    with pytest.raises(MessageTooLarge, match="send fewer items"):
+    with pytest.raises(MessageTooLarge, match=r'send fewer items .*shared_memory="auto"'):
         asyncio.run(main())
 
 

@@ -8,7 +8,14 @@ import pickle
 
 import pytest
 
-from nosclient import AsyncClient, Client, DeadlineExceeded, InvalidInput, ModelNotFound
+from nosclient import (
+    AsyncClient,
+    Client,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelNotFound,
+    ServerUnavailable,
+)
 from nosclient.testing import FakeServer
 
 pytestmark = pytest.mark.live
@@ -35,6 +42,8 @@ def fake():
         ([None], "a url is of type NoneType; write grpc://host:8001"),
         (["localhost:1", 8001], "a url is of type int"),
         ("localhost:99999", "its port is no number from 0 to 65535"),
+        ("localhost:0", "has the port 0"),
+        ("http://localhost:8000/v2/", "which is added to every url; write http://localhost:8000"),
         ("localhost:text", "its port is no number from 0 to 65535"),
     ],
 )
@@ -147,3 +156,35 @@ def test_the_deadline_is_told(url, service):
                 await client.run("slow", {"seconds": [1.0]})
 
     asyncio.run(asynchronous())
+
+
+def test_a_port_without_tls_at_a_name_with_several_addresses(service):
+    """Of the last address alone gRPC tells, as of ::1, where nobody listens."""
+    port = service.grpc_url.rpartition(":")[2]
+    client = Client(f"grpcs://localhost:{port}", deadline=10)
+    text = told(client.get_service_info, ServerUnavailable)
+    assert "does not speak TLS" in text
+    assert f"write grpc://localhost:{port}" in text
+
+
+def test_loading_at_servers_of_which_none_is_there(dead_url):
+    with Client([dead_url, dead_url.replace("127.0.0.1", "127.0.0.2")], deadline=5) as client:
+        text = told(lambda: client.load_model("m"), ServerUnavailable)
+    assert text.count(dead_url) == 1, text
+    assert text.endswith("load_model was done at none of the servers")
+
+
+def test_what_a_stream_is_shown_as(fake):
+    @fake.model(inputs={"n": "INT32[1]"}, outputs={"i": "INT32[1]"}, decoupled=True)
+    def count(n):
+        for i in range(n[0]):
+            yield {"i": [i]}
+
+    with fake.client() as client:
+        chunks = client.stream("count", {"n": 2})
+        assert repr(chunks) == "<Stream of 'count', open>"
+        list(chunks)
+        assert repr(chunks) == "<Stream of 'count', over>"
+        assert repr(client.model("count")(2)) == "<ModelStream of 'count', open>"
+    unread = fake.async_client().stream("count", {"n": 2})
+    assert repr(unread) == "<AsyncStream of 'count', not begun>"
