@@ -19,6 +19,8 @@ from typing import Literal
 FIRST_REST_SECONDS = 0.25
 LONGEST_REST_SECONDS = 10.0
 LONGEST_PROBE_SECONDS = 1.0
+SHORTEST_PROBE_SECONDS = 0.2
+"""What had less time for its answer shows nothing of whether it hangs."""
 MISSING_SECONDS = 1.0
 """How long a server is spared requests to a model that another has and it has not."""
 
@@ -127,6 +129,10 @@ class Endpoints:
             server.failures, server.rests_until, server.probed_until = 0, 0.0, 0.0
             server.is_doubted = False
         return was_lost
+
+    def undecided(self, number: int) -> None:
+        """Who asked it had no time to wait for its answer: the next one may ask."""
+        self._servers[number].probed_until = 0.0
 
     def doubt(self, number: int) -> None:
         """The server let a deadline pass."""

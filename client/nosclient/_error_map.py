@@ -20,6 +20,7 @@ from nosclient._errors import (
     Unauthorized,
 )
 from nosclient._grpc_failures import grpc_failure
+from nosclient._late_answers import is_timeout, too_late
 from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
@@ -137,7 +138,7 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     if isinstance(error, InferenceServerException):
         return _from_server(error, call, url)
     if is_timeout(error):
-        return _deadline(call, url)
+        return too_late(call, url)
     if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
         # Its text is the start of the answer: binary where gRPC speaks.
         start = str(error).strip()
@@ -150,15 +151,6 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     if url.startswith("https://") and _BROKEN_OFF.search(reason):
         return ServerUnavailable(broken_handshake(reason, url), was_sent=was_sent)
     return ServerUnavailable(_unreachable(url, reason), was_sent=was_sent)
-
-
-def is_timeout(error: BaseException) -> bool:
-    """True for our own time limit running out, not for the kernel's ETIMEDOUT."""
-    import asyncio  # its TimeoutError is the built-in one only from Python 3.11 on
-
-    if isinstance(error, asyncio.TimeoutError):
-        return getattr(error, "errno", None) is None
-    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def is_restricted(message: str) -> bool:
@@ -179,7 +171,7 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     status = str(error.status()).removeprefix("StatusCode.")
     kind = GRPC.get(status) or HTTP.get(status, ServerError)
     if kind is DeadlineExceeded:
-        return _deadline(call, url)
+        return too_late(call, url)
     if own := grpc_failure(status, message, call, url):
         return own
     if restricted := _RESTRICTED.search(message):
@@ -296,25 +288,6 @@ def inference_failed(model: str, message: str) -> InferenceFailed:
             f"no other by itself; unload_model({ended!r}) and then load_model({ended!r}) do"
         )
     return InferenceFailed(f"model {model!r} failed: {message}")
-
-
-def _deadline(call: Call, url: str) -> DeadlineExceeded:
-    """``call.timeout`` is what the call had: the deadline, less what went before it."""
-    within = f"{call.timeout:.3g} s" if call.timeout else ""
-    if call.method == "stream_infer":
-        return DeadlineExceeded(
-            f"the stream of {call.model!r} from {url} had not ended within {within or 'its time'}, "
-            'which is for the whole of it; allow more with deadline=seconds, or float("inf")'
-        )
-    about = f"{call.method} of {call.model!r}" if call.model else call.method
-    if not within:
-        return DeadlineExceeded(
-            f"the deadline passed before {about} was sent to {url}; allow more with "
-            "deadline=seconds"
-        )
-    return DeadlineExceeded(
-        f"no answer within {within} to {about} from {url}; allow more with deadline=seconds"
-    )
 
 
 def _unreachable(url: str, reason: str) -> str:

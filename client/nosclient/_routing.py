@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Lost, Operation, Pause, Routed, Turn
-from nosclient._endpoints import LONGEST_PROBE_SECONDS, Endpoints
+from nosclient._endpoints import LONGEST_PROBE_SECONDS, SHORTEST_PROBE_SECONDS, Endpoints
 from nosclient._errors import (
     DeadlineExceeded,
     ModelNotFound,
@@ -195,6 +195,10 @@ class Routing:
         except Unauthorized:
             is_ready = True  # it is there, and health is among its restricted APIs
         except NosClientError as error:
+            is_late = isinstance(error, DeadlineExceeded)
+            if is_late and not was_lost and patience < SHORTEST_PROBE_SECONDS:
+                self._endpoints.undecided(number)
+                return False
             is_ready, reason = False, error
         else:
             is_ready = is_ready or not was_lost  # it does not hang

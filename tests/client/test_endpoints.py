@@ -296,6 +296,17 @@ def test_a_slow_model_takes_no_server_out(is_ready):
     assert servers.asked.count(("is_server_ready", 0)) == 5
 
 
+def test_short_deadlines_take_no_server_out(caplog):
+    """Neither had the time to answer the question; each is asked again, and gets requests."""
+    servers = Servers(DeadlineExceeded("slow"), DeadlineExceeded("slow"))
+    for _ in range(12):
+        with pytest.raises(DeadlineExceeded):
+            servers.run(Call("infer", 0.02, "m"))
+    assert not any(server.failures for server in servers.routing._endpoints._servers)
+    assert not caplog.records
+    assert len([each for each in servers.asked if each[0] == "infer"]) == 12
+
+
 def test_one_asks_the_server_that_may_hang_and_the_others_go_elsewhere(clock):
     endpoints = Endpoints(2, clock)
     endpoints.doubt(0)
