@@ -117,17 +117,19 @@ def test_another_server_may_have_the_version(service, tmp_path):
             client.run("scorer", X, version=3)
 
 
-def test_a_model_that_is_being_loaded_is_waited_for(service, tmp_path, url):
-    _, folder = service
+def test_a_model_that_is_being_loaded_is_waited_for(service, url):
+    running, folder = service
     (folder / "scorer" / "wait").touch()
-    with Client(url, deadline=60) as client, ThreadPoolExecutor(1) as pool:
-        client.unload_model("scorer")
+    # Loading over HTTP holds up one of Triton's threads, and all who are connected to that one.
+    other = Client(running.grpc_url, deadline=60)
+    with Client(url, deadline=60) as client, other, ThreadPoolExecutor(1) as pool:
+        other.unload_model("scorer")
         until = time.monotonic() + 30
-        while client.is_ready("scorer") and time.monotonic() < until:
+        while other.is_ready("scorer") and time.monotonic() < until:
             time.sleep(0.05)
         try:
-            loading = pool.submit(client.load_model, "scorer")
-            while not any(row.state == "LOADING" for row in client.list_models()):
+            loading = pool.submit(other.load_model, "scorer")
+            while not any(row.state == "LOADING" for row in other.list_models()):
                 assert time.monotonic() < until
                 time.sleep(0.02)
             with pytest.raises(ModelNotReady) as caught:
