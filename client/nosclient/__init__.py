@@ -23,6 +23,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
     UntrustedServer,
+    WrongEventLoop,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
 from nosclient._service import ServiceInfo
@@ -78,6 +79,7 @@ __all__ = [
     "Transport",
     "Unauthorized",
     "UntrustedServer",
+    "WrongEventLoop",
 ]
 
 _LATER = {
@@ -93,8 +95,15 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found = getattr(import_module(_LATER[name]), name)
+    found.__module__ = __name__
     return found
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+# What people see, in tracebacks and reprs, is where they import it from.
+for _public in set(__all__) - set(_LATER):
+    globals()[_public].__module__ = __name__
+del _public

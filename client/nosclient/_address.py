@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -68,6 +68,9 @@ def parse_addresses(url: str | Sequence[str], *, is_secure: bool = False) -> tup
     Raises:
         InvalidInput: none, the same one twice, or not all of one scheme.
     """
+    if isinstance(url, bytes | bytearray | Mapping) or not isinstance(url, Iterable):
+        found = type(url).__name__
+        raise InvalidInput(f"the url is of type {found}; write grpc://host:8001, or a list of such")
     urls = _split(url) if isinstance(url, str) else list(url)
     addresses = tuple(parse_address(each, is_secure=is_secure) for each in urls)
     if not addresses:
@@ -91,11 +94,13 @@ def parse_address(url: str, *, is_secure: bool = False) -> Address:
     Raises:
         InvalidInput: anything else.
     """
+    if not isinstance(url, str):
+        raise InvalidInput(f"a url is of type {type(url).__name__}; write grpc://host:8001")
     default = "grpcs" if is_secure else "grpc"
     try:
         parts = urlsplit(url if "://" in url else f"{default}://{url}")
         port = parts.port
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         # The url itself is not shown: what cannot be read may hold a password.
         raise InvalidInput(f"this is no url ({_safe(error)}); write grpc://host:8001") from None
     path = parts.path.rstrip("/")
@@ -111,6 +116,11 @@ def parse_address(url: str, *, is_secure: bool = False) -> Address:
         )
     if not parts.hostname or parts.query or (path and parts.scheme.startswith("grpc")):
         raise InvalidInput(f"{url!r} is no server's url; write {parts.scheme}://host:port")
+    if path == "/v2":
+        kept = f"{parts.scheme}://{parts.netloc}"
+        raise InvalidInput(f"{url!r} ends with /v2, which is added to every url; write {kept}")
+    if port == 0 and parts.scheme != "fake":
+        raise InvalidInput(f"{url!r} has the port 0, at which nobody can listen; write another")
     scheme = cast("Scheme", parts.scheme)
     return Address(scheme, parts.hostname, port or _PORTS[scheme], path)
 

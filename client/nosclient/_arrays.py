@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nosclient._casts import FLOATS, Unfit, cast, floats, integers
 from nosclient._cuda_arrays import DeviceArray
-from nosclient._foreign_arrays import from_image, from_tensor, is_image, is_tensor
+from nosclient._foreign_arrays import from_image, from_tensor, is_image, is_tensor, library_of
 from nosclient._model_info import TensorInfo
 
 _PLAIN = frozenset({float, int, bool, str})
@@ -46,10 +46,12 @@ def array_for(info: TensorInfo, value: Any, strict: bool) -> npt.NDArray[Any]:
         while isinstance(first, list | tuple) and first:
             first = first[0]
         if type(first) not in _PLAIN and (_is_array(first) or is_tensor(first) or is_image(first)):
-            return _from_typed(info, _stacked(value), strict)
+            return _from_typed(info, _stacked(value), strict, library_of(first))
         return _from_plain(info, value)
     typed = _typed(value)
-    return _from_plain(info, value) if typed is None else _from_typed(info, typed, strict)
+    if typed is None:
+        return _from_plain(info, value)
+    return _from_typed(info, typed, strict, library_of(value))
 
 
 def _is_array(value: Any) -> bool:
@@ -82,10 +84,12 @@ def _stacked(values: Any) -> npt.NDArray[Any]:
     return np.stack(rows)
 
 
-def _from_typed(info: TensorInfo, array: npt.NDArray[Any], strict: bool) -> npt.NDArray[Any]:
+def _from_typed(
+    info: TensorInfo, array: npt.NDArray[Any], strict: bool, library: str = "numpy"
+) -> npt.NDArray[Any]:
     if array.dtype.kind == "O":  # Python's objects: nothing but plain values
         return _from_plain(info, array.tolist())
-    return cast(info, array, strict)
+    return cast(info, array, strict, library)
 
 
 def _from_plain(info: TensorInfo, value: Any) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy.typing as npt
 
-from nosclient._errors import ServerUnavailable
+from nosclient._errors import InvalidInput, ServerUnavailable
 from nosclient._shared_pool import Place
 
 Method = Literal[
@@ -183,11 +183,24 @@ Routed = Generator[Call | Turn | Pause, Any, T]
 
 
 class Deadline:
-    """The time by which a whole operation must be done, however many calls it takes."""
+    """The time by which a whole operation must be done, however many calls it takes.
+
+    Raises:
+        InvalidInput: no number of seconds from 0 up; infinity is no limit.
+    """
 
     def __init__(self, seconds: float | None) -> None:
-        if seconds is not None and not math.isfinite(seconds):
-            seconds = None
+        if seconds is not None:
+            try:
+                is_limit, is_past = math.isfinite(seconds), seconds < 0
+            except TypeError:
+                raise InvalidInput(
+                    f"{seconds!r:.60} is no number of seconds to wait; write e.g. 5.0, or None"
+                ) from None
+            if is_past or seconds != seconds:
+                raise InvalidInput(f"{seconds!r} seconds is no time to wait; write 0 or more")
+            if not is_limit:
+                seconds = None
         self.seconds = seconds
         self._at = None if seconds is None else time.monotonic() + seconds
 

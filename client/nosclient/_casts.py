@@ -18,7 +18,9 @@ class Unfit(Exception):
     """Why one value does not fit one input; wrapped with the input's name and the signature."""
 
 
-def cast(info: TensorInfo, array: npt.NDArray[Any], strict: bool) -> npt.NDArray[Any]:
+def cast(
+    info: TensorInfo, array: npt.NDArray[Any], strict: bool, library: str = "numpy"
+) -> npt.NDArray[Any]:
     """The array itself where its dtype is the model's, else a cast copy.
 
     Args:
@@ -27,6 +29,7 @@ def cast(info: TensorInfo, array: npt.NDArray[Any], strict: bool) -> npt.NDArray
         strict: only casts that keep every value of the array's dtype. Otherwise also those to
             fewer bits of the same kind, and from integers to floats; integers that are out of range
             and floats that would become infinite are refused even so.
+        library: that the caller's array is of, for what the message says to write.
 
     Raises:
         Unfit: the cast is not allowed.
@@ -40,7 +43,7 @@ def cast(info: TensorInfo, array: npt.NDArray[Any], strict: bool) -> npt.NDArray
     if exact and not is_stand_in and np.can_cast(array.dtype, target, "safe"):
         return array.astype(target)
     if info.datatype == "BF16" and array.dtype.newbyteorder("=") == np.float32:
-        return _bfloat16_from_float32(array, target, strict)
+        return _bfloat16_from_float32(array, target, strict, _written(info, library))
     taken = _takes(array.dtype, target)
     if taken and not strict:
         if target.kind in "iu":
@@ -49,7 +52,7 @@ def cast(info: TensorInfo, array: npt.NDArray[Any], strict: bool) -> npt.NDArray
     alone = "; a client made with strict=False does so by itself" if taken else ""
     raise Unfit(
         f"is {array.dtype}, the model takes {info.datatype}, and the cast can lose something: "
-        f"pass .astype({_spelled(info)}) if that is meant{alone}"
+        f"pass {_written(info, library)} if that is meant{alone}"
     )
 
 
@@ -96,13 +99,13 @@ def bfloat16_from_bits(bits: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
 
 
 def _bfloat16_from_float32(
-    array: npt.NDArray[Any], target: np.dtype[Any], strict: bool
+    array: npt.NDArray[Any], target: np.dtype[Any], strict: bool, written: str
 ) -> npt.NDArray[Any]:
     """float32 is how values for a bfloat16 come to numpy: taken as it is where none is rounded."""
     rounded = _rounded_to_bfloat16(array, target)
     changed = (rounded.astype(np.float32) != array) & ~np.isnan(array)
     if strict:
-        wrong, what = changed, "BF16 cannot hold exactly: pass .astype(ml_dtypes.bfloat16) if "
+        wrong, what = changed, f"BF16 cannot hold exactly: pass {written} if "
         what += "rounding is meant; a client made with strict=False does so by itself"
     else:
         wrong, what = changed & np.isinf(rounded), "is too large for BF16"
@@ -134,7 +137,10 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def _spelled(info: TensorInfo) -> str:
+def _written(info: TensorInfo, library: str) -> str:
+    """The cast as it is written for an array of that library."""
+    if library == "torch":
+        return f".to(torch.{'bfloat16' if info.datatype == 'BF16' else info.dtype.name})"
     if info.datatype == "BF16":
-        return "ml_dtypes.bfloat16"
-    return "bool" if info.dtype.kind == "b" else f"np.{info.dtype.name}"
+        return ".astype(ml_dtypes.bfloat16)"
+    return f".astype({'bool' if info.dtype.kind == 'b' else f'np.{info.dtype.name}'})"

@@ -16,6 +16,7 @@ from nosclient._call import Tensor
 from nosclient._casts import Unfit
 from nosclient._errors import InvalidInput
 from nosclient._model_info import Signature, TensorInfo
+from nosclient._nearest_name import did_you_mean
 
 
 def encode(
@@ -158,7 +159,9 @@ def _check_names(signature: Signature, inputs: Mapping[str, Any]) -> None:
     unknown = [name for name in inputs if name not in known]
     missing = [name for name in known if name in signature.required and name not in inputs]
     if unknown or missing:
-        problems = [f"no input is named {name!r}" for name in unknown]
+        problems = [
+            f"no input is named {name!r}{did_you_mean(name, missing or known)}" for name in unknown
+        ]
         problems += [f"input {name!r} is missing" for name in missing]
         raise _refused(signature, "; ".join(problems))
 
@@ -172,10 +175,11 @@ def check_outputs(signature: Signature, outputs: Sequence[str]) -> None:
     known = [tensor.name for tensor in signature.outputs]
     unknown = [name for name in outputs if name not in known]
     if unknown or not outputs:
+        hint = did_you_mean(unknown[0], known) if unknown else ""
         found = f"has no output {unknown[0]!r}" if unknown else "was asked for no output at all"
         raise InvalidInput(
             f"model {signature.name!r} {found}; its outputs are {', '.join(known)} "
-            "(leave outputs away to get all of them)"
+            f"(leave outputs away to get all of them){hint}"
         )
 
 

@@ -3,7 +3,8 @@
 The servers are numbered. A request goes to the one with the fewest requests in flight, to each in
 turn where they are equal: one thread goes round, and many give a slow server less. A server that
 was lost rests for a time that grows with each failure, and is then asked whether it is ready before
-it is given a request. No socket and no clock here but the one given.
+it is given a request. One that let a deadline pass is asked at once: it may hang, or its model may
+only be slow. No socket and no clock here but the one given.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Literal
 FIRST_REST_SECONDS = 0.25
 LONGEST_REST_SECONDS = 10.0
 LONGEST_PROBE_SECONDS = 1.0
+SHORTEST_PROBE_SECONDS = 0.2
+"""What had less time for its answer shows nothing of whether it hangs."""
 MISSING_SECONDS = 1.0
 """How long a server is spared requests to a model that another has and it has not."""
 
@@ -32,6 +35,8 @@ class _Server:
     rests_until: float = 0.0
     probed_until: float = 0.0
     """While somebody asks it whether it is back, the others leave it alone."""
+    is_doubted: bool = False
+    """It let a deadline pass and has answered nothing since."""
 
     def is_left_alone(self, now: float) -> bool:
         return max(self.rests_until, self.probed_until) > now
@@ -75,14 +80,16 @@ class Endpoints:
     def state(self, number: int) -> State:
         """Whether a server may be given a request, for who asks: one is told to probe, not two."""
         server = self._servers[number]
-        if not server.failures:
+        if not (server.failures or server.is_doubted):
             return "works"
         with self._lock:
             now = self._clock()
-            if server.failures and not server.is_left_alone(now):
-                server.probed_until = now + LONGEST_PROBE_SECONDS
-                return "is to be probed"
-            return "rests" if server.failures else "works"
+            if not (server.failures or server.is_doubted):
+                return "works"
+            if server.is_left_alone(now):
+                return "rests"
+            server.probed_until = now + LONGEST_PROBE_SECONDS
+            return "is to be probed"
 
     def living(self) -> list[int]:
         """Those that do not rest; all where all do."""
@@ -94,9 +101,13 @@ class Endpoints:
     def has_other(self, tried: Collection[int]) -> bool:
         """Whether there is a server that works beside those."""
         return any(
-            not server.failures and number not in tried
+            number not in tried and not server.failures and not self._is_asked(server)
             for number, server in enumerate(self._servers)
         )
+
+    def _is_asked(self, server: _Server) -> bool:
+        """Whether somebody asks it just now whether it hangs."""
+        return server.is_doubted and server.probed_until > self._clock()
 
     def sent(self, number: int) -> None:
         """A request is on its way."""
@@ -108,24 +119,41 @@ class Endpoints:
         with self._lock:
             self._servers[number].in_flight -= 1
 
-    def worked(self, number: int) -> None:
-        """The server answered, whatever it said."""
+    def worked(self, number: int) -> bool:
+        """The server answered, whatever it said; True where it was lost before."""
         server = self._servers[number]
-        if server.failures:  # without the lock as a rule: this is asked for every request
-            with self._lock:
-                server.failures, server.rests_until, server.probed_until = 0, 0.0, 0.0
+        if not (server.failures or server.is_doubted):
+            return False  # without the lock as a rule: this is asked for every request
+        with self._lock:
+            was_lost = server.failures > 0
+            server.failures, server.rests_until, server.probed_until = 0, 0.0, 0.0
+            server.is_doubted = False
+        return was_lost
 
-    def failed(self, number: int) -> None:
-        """The server was not reached, or the connection to it was lost."""
+    def undecided(self, number: int) -> None:
+        """Who asked it had no time to wait for its answer: the next one may ask."""
+        self._servers[number].probed_until = 0.0
+
+    def doubt(self, number: int) -> None:
+        """The server let a deadline pass."""
+        self._servers[number].is_doubted = True
+
+    def is_lost(self, number: int) -> bool:
+        """Whether it was not reached when it was last asked."""
+        return self._servers[number].failures > 0
+
+    def failed(self, number: int) -> bool:
+        """The server was not reached, or its connection was lost; True if it worked before."""
         server = self._servers[number]
         with self._lock:
             now = self._clock()
             server.probed_until = 0.0
             if server.rests_until > now:
-                return  # one failure, seen by several requests at once
+                return False  # one failure, seen by several requests at once
             server.failures += 1
             rest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2.0 ** (server.failures - 1))
             server.rests_until = now + rest * random.uniform(0.8, 1.2)
+            return server.failures == 1
 
     def lacks(self, number: int, model: str) -> None:
         """The server does not have a model that another one has."""

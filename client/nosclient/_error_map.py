@@ -20,6 +20,7 @@ from nosclient._errors import (
     Unauthorized,
 )
 from nosclient._grpc_failures import grpc_failure
+from nosclient._late_answers import is_timeout, too_late
 from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
@@ -110,6 +111,7 @@ _LOST = re.compile(
 _QUEUE_FULL = "maximum queue size"
 _QUEUED_TOO_LONG = "timeout expired"
 _RESTRICTED = re.compile(r"is restricted, expecting header '(?:triton-grpc-protocol-)?([^']*)'")
+_VERSION_GONE = re.compile(r"Request for unknown model: .* is not at ready state")
 _STOPPING = re.compile(r"server (is stopping|is exiting|not ready)", re.IGNORECASE)
 _BROKEN_OFF = re.compile(r"reset by peer|EOF occurred|disconnected|\[None\]", re.IGNORECASE)
 _TOO_LARGE = re.compile(
@@ -136,7 +138,7 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     if isinstance(error, InferenceServerException):
         return _from_server(error, call, url)
     if is_timeout(error):
-        return _deadline(call, url)
+        return too_late(call, url)
     if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
         # Its text is the start of the answer: binary where gRPC speaks.
         start = str(error).strip()
@@ -151,18 +153,14 @@ def translate(error: BaseException, call: Call, url: str) -> NosClientError:
     return ServerUnavailable(_unreachable(url, reason), was_sent=was_sent)
 
 
-def is_timeout(error: BaseException) -> bool:
-    """True for our own time limit running out, not for the kernel's ETIMEDOUT."""
-    import asyncio  # its TimeoutError is the built-in one only from Python 3.11 on
-
-    if isinstance(error, asyncio.TimeoutError):
-        return getattr(error, "errno", None) is None
-    return isinstance(error, TimeoutError) and error.errno is None
-
-
 def is_restricted(message: str) -> bool:
     """Whether Triton says that it wants a key."""
     return _RESTRICTED.search(message) is not None
+
+
+def is_version_gone(message: str) -> bool:
+    """Whether Triton says that a version, or all of a model, was ready once and is not now."""
+    return _VERSION_GONE.match(message) is not None
 
 
 def _from_server(error: Any, call: Call, url: str) -> NosClientError:
@@ -173,7 +171,7 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     status = str(error.status()).removeprefix("StatusCode.")
     kind = GRPC.get(status) or HTTP.get(status, ServerError)
     if kind is DeadlineExceeded:
-        return _deadline(call, url)
+        return too_late(call, url)
     if own := grpc_failure(status, message, call, url):
         return own
     if restricted := _RESTRICTED.search(message):
@@ -208,6 +206,8 @@ def _unavailable(message: str, call: Call, url: str) -> NosClientError | None:
             f"the request to {call.model!r} waited in the server's queue until its time was over, "
             "and was not run; allow more with deadline=seconds"
         )
+    if is_version_gone(message):
+        return ModelNotFound(message)
     if _STOPPING.search(message):
         return ServerUnavailable(f"{url} takes no requests: {message}", was_sent=False)
     return None
@@ -225,7 +225,12 @@ def _lost(message: str, url: str) -> NosClientError:
             text += f", and if it is one with TLS, grpcs://{url.partition('://')[2]}"
         return ServerUnavailable(text, was_sent=False)
     if never_sent or _LOST.search(message):
-        return ServerUnavailable(_unreachable(url, message), was_sent=not never_sent)
+        text = _unreachable(url, message)
+        if url.startswith("grpcs://") and never_sent:
+            # gRPC tells of the last address alone, and a name such as localhost has several.
+            plain = url.replace("grpcs://", "grpc://")
+            text += f" If what listens there does not speak TLS, write {plain}"
+        return ServerUnavailable(text, was_sent=not never_sent)
     return ServerUnavailable(f"{url} is unavailable: {message}", is_lost=False)
 
 
@@ -246,7 +251,8 @@ def _exhausted(message: str, call: Call, url: str) -> NosClientError:
         what = "answer" if too_large["way"].lower() == "received" else "request"
         return MessageTooLarge(
             f"the {what} of {call.model or call.method!r} is larger than a message may be "
-            f"({url}: {message}); send fewer items at once, or ask for fewer outputs"
+            f"({url}: {message}); send fewer items at once, ask for fewer outputs, or, where the "
+            'server is on this machine, make the client with shared_memory="auto"'
         )
     return ModelNotReady(
         f"{url} has no room for {call.method} now: {message}; ask again later, or with fewer "
@@ -282,18 +288,6 @@ def inference_failed(model: str, message: str) -> InferenceFailed:
             f"no other by itself; unload_model({ended!r}) and then load_model({ended!r}) do"
         )
     return InferenceFailed(f"model {model!r} failed: {message}")
-
-
-def _deadline(call: Call, url: str) -> DeadlineExceeded:
-    if call.method == "stream_infer":
-        return DeadlineExceeded(
-            f"the stream of {call.model!r} from {url} had not ended by the deadline, which is for "
-            'the whole of it; allow more with deadline=seconds, or float("inf")'
-        )
-    about = f"{call.method} of {call.model!r}" if call.model else call.method
-    return DeadlineExceeded(
-        f"no answer to {about} from {url} before the deadline; allow more with deadline=seconds"
-    )
 
 
 def _unreachable(url: str, reason: str) -> str:

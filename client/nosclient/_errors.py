@@ -15,6 +15,7 @@ NosClientError          the root; never raised itself
 +-- ServerError         any other refusal of the server, its status in the message
 +-- ClientClosed        the client was used after close()
 +-- NotAfterFork        gRPC was in use when the process was forked: it would hang in the child
++-- WrongEventLoop      an AsyncClient was used in two event loops at once
 """
 
 from __future__ import annotations
@@ -99,3 +100,7 @@ class ClientClosed(NosClientError):
 
 class NotAfterFork(NosClientError):
     """gRPC was in use when the process was forked: it would hang in the child."""
+
+
+class WrongEventLoop(NosClientError):
+    """An AsyncClient was used in an event loop, and belongs to another one that is not closed."""

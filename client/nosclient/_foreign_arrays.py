@@ -108,9 +108,13 @@ def _from_device(tensor: Any, place: str) -> npt.NDArray[Any]:
     )
 
 
+def library_of(value: Any) -> str:
+    """The name of the library that its class is of: ``torch``, ``numpy`` ..."""
+    return type(value).__module__.partition(".")[0]
+
+
 def _kind(value: Any) -> str:
-    kind = type(value)
-    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    return f"{library_of(value)}.{type(value).__name__}"
 
 
 def _first_line(error: BaseException) -> str:

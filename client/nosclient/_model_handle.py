@@ -9,11 +9,12 @@ import inspect
 import keyword
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 
 from nosclient._call import Deadline, Operation
+from nosclient._codec import check_outputs
 from nosclient._errors import (
     InvalidInput,
     ModelNotFound,
@@ -22,7 +23,9 @@ from nosclient._errors import (
     Unauthorized,
 )
 from nosclient._model_info import Signature, TensorInfo
+from nosclient._nearest_name import did_you_mean
 from nosclient._operations import Operations
+from nosclient._settings import not_pickled
 from nosclient._stream_session import StreamSession
 
 
@@ -52,9 +55,13 @@ def describe(operations: Operations, name: str, options: CallOptions) -> Operati
 
     Raises:
         ModelNotFound, ModelNotReady: as for ``Client.get_model_info``.
+        InvalidInput: it has not the outputs that are asked for.
     """
     limit = operations.limit(options.deadline)
     signature = yield from operations.signature(name, options.version, _seconds(limit))
+    if options.outputs is not None:
+        outputs = options.outputs
+        check_outputs(signature, [outputs] if isinstance(outputs, str) else outputs)
     try:
         index = yield from operations.list_models(_seconds(limit))
     except (ServerError, Unauthorized):  # it does not tell its models, and runs them all the same
@@ -105,6 +112,7 @@ class ModelHandle:
             raise AttributeError(
                 f"model {self.name!r} has no method {name!r}: the server has no model "
                 f"{self.name + '.' + name!r} ready; the methods of {self.name!r} are: {known}"
+                f"{did_you_mean(name, self._methods)}"
             )
         raise AttributeError(name)
 
@@ -113,6 +121,9 @@ class ModelHandle:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{self.__signature__}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self)
 
     def _bound(self, values: Sequence[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call by the inputs' names.

@@ -132,6 +132,10 @@ class ModelInfo(Signature):
     state: str = ""
     """``READY``, ``LOADING``, ``UNLOADING`` or ``UNAVAILABLE``."""
 
+    def __str__(self) -> str:
+        """``name(inputs) -> outputs``; a Signature, as errors show it, has the inputs alone."""
+        return f"{super().__str__()} -> {', '.join(map(str, self.outputs)) or 'nothing'}"
+
 
 @dataclass(frozen=True)
 class ModelSummary:

@@ -145,9 +145,9 @@ class Operations:
         if not self._is_plain:
             return None
         began = perf_counter()
-        limit = self.limit(deadline)
         asked = [outputs] if isinstance(outputs, str) else outputs
         try:
+            limit = self.limit(deadline)
             version = _checked_version(name, version)
             signature = self._signatures.get((name, version))
             if signature is None:
@@ -326,7 +326,7 @@ class Operations:
             timeout,
             what,
             lambda patience: self._probe(model, patience),
-            (lambda: why_not_ready(model)) if model else None,
+            (lambda: why_not_ready(model, self._addresses)) if model else None,
         )
 
     def signature(

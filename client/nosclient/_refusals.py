@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Operation
+from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
 from nosclient._model_info import ModelSummary, parse_index
+from nosclient._nearest_name import did_you_mean
 from nosclient._service import PROBE_SECONDS
 
 
@@ -51,16 +54,24 @@ def explained(
         return error
     rows = [row for row in index if row.name == name]
     if not rows:
-        names = ", ".join(sorted({row.name for row in index})) or "none"
-        return ModelNotFound(f"the server has no model {name!r}; it has: {names}")
+        known = sorted({row.name for row in index})
+        names, hint = ", ".join(known) or "none", did_you_mean(name, known)
+        return ModelNotFound(f"the server has no model {name!r}; it has: {names}{hint}")
     ready = [row.version for row in rows if row.state == "READY"]
     if version and ready and version not in ready:
         return ModelNotFound(
             f"model {name!r} has no version {version} ready; it has {', '.join(ready)}"
         )
     if ready:
+        if is_version_gone(error.message):  # and was loaded again since
+            otherwise = ModelNotReady
         return otherwise(f"model {name!r}: {error.message}")
-    return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
+    load, wait = f"load_model({name!r})", f"wait_until_ready(model={name!r})"
+    remedy = {
+        "LOADING": f"wait for it with {wait}",
+        "UNLOADING": f"load it with {load}, or wait with {wait} if another program does",
+    }.get(rows[-1].state, f"load it with {load}")
+    return ModelNotReady(f"model {name!r} {_state(rows)}; {remedy}")
 
 
 def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError]:
@@ -75,14 +86,28 @@ def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError
     return ModelNotReady(f"model {name!r} took no request: {cause}") if live else error
 
 
-def why_not_ready(model: str) -> Operation[str]:
-    """In words, for somebody who waits for it."""
+def why_not_ready(model: str, addresses: Sequence[Address]) -> Operation[str]:
+    """In words, for somebody who waits for it; of several servers, where it is not and why."""
+    limit = Deadline(PROBE_SECONDS)
+    if len(addresses) == 1:
+        return (yield from _why_not_ready(model, limit, None))[1]
+    reasons = []
+    for number, address in enumerate(addresses):
+        is_ready, reason = yield from _why_not_ready(model, limit, Home(number))
+        if not is_ready:
+            reasons.append(f"{address}: {reason}")
+    return "; ".join(reasons) or "it is READY by now"
+
+
+def _why_not_ready(model: str, limit: Deadline, home: Home | None) -> Operation[tuple[bool, str]]:
     try:
-        index = yield from repository_index(Deadline(PROBE_SECONDS))
+        index = yield from repository_index(limit, home)
     except NosClientError as error:
-        return error.message
+        return False, error.message
     rows = [row for row in index if row.name == model]
-    return f"it {_state(rows)}" if rows else "the server has no model of that name"
+    if not rows:
+        return False, "the server has no model of that name"
+    return any(row.state == "READY" for row in rows), f"it {_state(rows)}"
 
 
 def _state(rows: Sequence[ModelSummary]) -> str:

@@ -7,13 +7,20 @@ one is lost or lacks the model. What is sent again, and when: ``_retry.py``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Lost, Operation, Pause, Routed, Turn
-from nosclient._endpoints import LONGEST_PROBE_SECONDS, Endpoints
-from nosclient._errors import ModelNotFound, NosClientError, ServerUnavailable, Unauthorized
+from nosclient._endpoints import LONGEST_PROBE_SECONDS, SHORTEST_PROBE_SECONDS, Endpoints
+from nosclient._errors import (
+    DeadlineExceeded,
+    ModelNotFound,
+    NosClientError,
+    ServerUnavailable,
+    Unauthorized,
+)
 from nosclient._retry import RetryBudget, is_safe, pause_seconds
 
 T = TypeVar("T")
@@ -21,6 +28,7 @@ T = TypeVar("T")
 _QUESTIONS = ("is_server_live", "is_server_ready", "is_model_ready")
 _COMMANDS = ("load_model", "unload_model")
 _COUNTERS = "get_inference_statistics"
+_log = logging.getLogger("nosclient")
 
 
 class Routing:
@@ -136,17 +144,31 @@ class Routing:
             answer = yield call
         except ServerUnavailable as error:
             if error.is_lost:
-                self._endpoints.failed(number)
+                self._failed(number, error)
+            raise
+        except DeadlineExceeded:
+            self._endpoints.doubt(number)
             raise
         else:
             if call.method != "stream_infer":  # that is not sent yet
-                self._endpoints.worked(number)
+                self._worked(number)
             return answer
         finally:
             self._endpoints.done(number)
 
+    def _failed(self, number: int, error: NosClientError) -> None:
+        """The server is left alone for a while: told once, until it is back."""
+        if self._endpoints.failed(number) and not self._is_alone:
+            _log.warning("%s is given no requests for now: %s", self._addresses[number], error)
+
+    def _worked(self, number: int) -> None:
+        if self._endpoints.worked(number):
+            _log.warning("%s answers again, and is given requests", self._addresses[number])
+
     def _chosen(self, call: Call, tried: set[int], limit: Deadline) -> Routed[int]:
-        """A server; one that was lost only after it said that it is ready."""
+        """A server; one that was lost only after it said that it is ready, and one that let a
+        deadline pass after it answered at all.
+        """
         avoid = set(tried)
         while True:
             number = self._endpoints.pick(call.model, avoid)
@@ -166,16 +188,24 @@ class Routing:
                 return number
 
     def _is_back(self, number: int, patience: float) -> Routed[bool]:
+        was_lost = self._endpoints.is_lost(number)
+        reason: NosClientError = ServerUnavailable("it is not ready")
         try:
             is_ready: bool = yield Call("is_server_ready", patience, endpoint=number)
         except Unauthorized:
             is_ready = True  # it is there, and health is among its restricted APIs
-        except NosClientError:
-            is_ready = False
-        if is_ready:
-            self._endpoints.worked(number)
+        except NosClientError as error:
+            is_late = isinstance(error, DeadlineExceeded)
+            if is_late and not was_lost and patience < SHORTEST_PROBE_SECONDS:
+                self._endpoints.undecided(number)
+                return False
+            is_ready, reason = False, error
         else:
-            self._endpoints.failed(number)
+            is_ready = is_ready or not was_lost  # it does not hang
+        if is_ready:
+            self._worked(number)
+        else:
+            self._failed(number, reason)
         return is_ready
 
     def _rested(self, attempt: int, limit: Deadline, error: ServerUnavailable) -> Routed[None]:
@@ -189,7 +219,7 @@ class Routing:
         home, error = lost.home, lost.error
         assert home.endpoint is not None, "it was open"
         if error.is_lost:
-            self._endpoints.failed(home.endpoint)
+            self._failed(home.endpoint, error)
         if lost.attempt >= self._retries or not self._budget.withdraw():
             return False
         if not self._endpoints.has_other({home.endpoint}):
@@ -238,7 +268,8 @@ class Routing:
                 done.append(address)
             except NosClientError as error:
                 errors.append(error)
-                refusals.append(f"{address}: {error.message}")
+                is_told = address in error.message
+                refusals.append(error.message if is_told else f"{address}: {error.message}")
         if errors:
             where = f"{call.method} was done at {', '.join(done) or 'none of the servers'}"
             errors[0].message = "; ".join([*refusals, where])

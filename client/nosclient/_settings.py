@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nosclient._address import Address, parse_addresses
+from nosclient._call import Deadline
 from nosclient._credentials import Credentials, Token
 from nosclient._errors import InvalidInput
 from nosclient._tls import TLS
@@ -44,6 +45,7 @@ class Settings:
         """
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise InvalidInput(f"retries={retries!r}; write a whole number, 0 for none")
+        Deadline(deadline)  # refuses what is no time
         if tls is not None and not isinstance(tls, TLS):
             raise InvalidInput('tls is a TLS, e.g. TLS(ca="ca.pem"), or None')
         addresses = parse_addresses(url, is_secure=tls is not None)
@@ -66,3 +68,10 @@ class Settings:
         """The urls as a client's repr shows them."""
         urls = [str(address) for address in self.addresses]
         return repr(urls[0] if len(urls) == 1 else urls)
+
+
+def not_pickled(owner: object) -> TypeError:
+    """For a client, or a model of one, that is pickled or copied: it has connections, threads."""
+    kind = type(owner).__name__
+    article = "an" if kind.startswith("A") else "a"
+    return TypeError(f"{article} {kind} is not pickled or copied: make one in each process")

@@ -184,6 +184,11 @@ class StreamSession:
             return chunk
         return None
 
+    def __str__(self) -> str:
+        """The model and the state, as the repr of a stream shows them."""
+        state = "not begun" if self._observed is None else "open"
+        return f"of {self._name!r}, {'over' if self._is_over else state}"
+
     def cancel(self) -> None:
         """Tell the server to stop; nothing if it has ended."""
         if self._observed is not None:

@@ -108,6 +108,9 @@ class AsyncGrpcTransport:
         await self._channel.close()
         await self._streams.close()
 
+    async def abandon(self) -> None:
+        """Nothing to do: the tasks ended with their loop, and a forgotten channel is closed."""
+
 
 def _channel_options(credentials: Credentials) -> list[tuple[str, Any]]:
     tls = credentials.tls

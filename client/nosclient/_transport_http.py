@@ -100,6 +100,10 @@ class AsyncHttpTransport:
         """Close the connections."""
         await self._session.close()
 
+    async def abandon(self) -> None:
+        """The same: aiohttp does not ask a closed loop, and would warn of what is not closed."""
+        await self._session.close()
+
     async def _sent(self, asked: _Request, timeout: float | None) -> Reply:
         from aiohttp import ClientTimeout, ServerTimeoutError
         from yarl import URL

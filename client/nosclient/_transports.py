@@ -34,6 +34,9 @@ class AsyncTransport(Protocol):
     async def close(self) -> None:
         """Close the connections."""
 
+    async def abandon(self) -> None:
+        """Let go of them on another loop, once the one that they belonged to is closed."""
+
 
 _left_behind: list[Any] = []
 

@@ -31,13 +31,19 @@ def check_options(priority: int, parameters: Mapping[str, str | int | float | bo
     """Refuse what the protocols cannot carry.
 
     Raises:
-        InvalidInput: a priority or a whole number that is out of range, a value of another type.
+        InvalidInput: a priority or a whole number that is out of range, a value of another type,
+            no mapping.
     """
     if not isinstance(priority, int) or not 0 <= priority < 2**64:
         raise InvalidInput(
             f"priority={priority!r}; write a whole number, 0 for the model's default"
         )
+    if parameters and not isinstance(parameters, Mapping):
+        found = type(parameters).__name__
+        raise InvalidInput(f"parameters are of type {found}; pass a mapping of name -> value")
     for name, value in (parameters or {}).items():
+        if not isinstance(name, str):
+            raise InvalidInput(f"{name!r:.60} is no parameter's name; write text")
         if not isinstance(value, str | bool | int | float):
             found = type(value).__name__
             raise InvalidInput(

@@ -11,6 +11,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from nosclient._after_fork import call_in_child
@@ -28,7 +30,7 @@ class WorkerPool:
         call_in_child(self, WorkerPool._begin_anew)
 
     def submit(self, call: Callable[[], Any], at_least: int = _THREADS) -> Future[Any]:
-        """Run the call in a thread.
+        """Run the call in a thread, in the context of this moment: a trace goes on there.
 
         Args:
             call: what to run.
@@ -38,7 +40,7 @@ class WorkerPool:
             Its future; cancelled at once if the pool is closed.
         """
         future: Future[Any] = Future()
-        if not self._state.put(future, call, at_least):
+        if not self._state.put(future, partial(copy_context().run, call), at_least):
             future.cancel()
             future.set_running_or_notify_cancel()
         return future

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 
 from nosclient._after_fork import call_in_child, lose_grpc
 from nosclient._call import Call, Operation, Pause, T
 from nosclient._credentials import Token
-from nosclient._errors import ClientClosed, NosClientError
+from nosclient._errors import ClientClosed, NosClientError, WrongEventLoop
 from nosclient._model_handle import CallOptions, describe
 from nosclient._model_info import ModelInfo, ModelStatistics, ModelSummary
 from nosclient._operations import Operations
@@ -20,7 +20,7 @@ from nosclient._retry import RETRIES
 from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
-from nosclient._settings import Settings
+from nosclient._settings import Settings, not_pickled
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient._tls import TLS
@@ -32,7 +32,11 @@ from nosclient.async_stream import AsyncStream
 
 
 class AsyncClient:
-    """Calls a Triton server from one event loop; arguments, results and errors as in Client."""
+    """Calls a Triton server from one event loop; arguments, results and errors as in Client.
+
+    It belongs to the loop of its first call, and once that is closed (the end of ``asyncio.run``)
+    to the loop of the next one. From another loop before that it raises WrongEventLoop.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class AsyncClient:
         self._routing = Routing(self._settings.addresses, retries)
         # Made with the first call: both libraries bind to the event loop that runs then.
         self._transports: list[AsyncTransport] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         call_in_child(self, AsyncClient._begin_anew)
 
@@ -196,6 +201,9 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient({self._settings})"
 
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self)
+
     def _begin_anew(self) -> None:
         """In the child of a fork: what the event loop and the server know is the parent's."""
         self._routing = Routing(self._settings.addresses, self._settings.retries)
@@ -203,11 +211,26 @@ class AsyncClient:
         if self._transports and self._settings.addresses[0].is_grpc:
             lose_grpc()
         leave_behind(self._transports)
-        self._transports = []
+        self._transports, self._loop = [], None
+
+    async def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make connections for the loop that runs; those that a closed one left are dropped."""
+        if self._loop is not None and not self._loop.is_closed():
+            raise WrongEventLoop(
+                f"{self!r} belongs to another event loop, which is not closed; make an AsyncClient "
+                "for each event loop, or use Client, which any thread may call"
+            )
+        made = [
+            async_transport(address, self._settings.credentials)
+            for address in self._settings.addresses
+        ]
+        left, self._transports, self._loop = self._transports, made, loop
+        for transport in left:
+            await transport.abandon()
 
     async def _infer(self, *asked: Any, either: bool = False) -> dict[str, npt.NDArray[Any]]:
         """One inference: the usual one as straight as can be, any other as an operation."""
-        is_open = self._transports and not self._closed
+        is_open = self._loop is asyncio.get_running_loop() and not self._closed
         inference = self._operations.ready(*asked, either=either) if is_open else None
         if inference is None:
             return await self._drive(self._operations.run(*asked, either=either))
@@ -227,11 +250,8 @@ class AsyncClient:
         """What the operation comes to; its first call ended in the failure, if there is one."""
         if self._closed and not failures:
             raise ClientClosed(f"{self!r} is closed; make a new one")
-        if not (self._transports or self._closed):
-            self._transports = [
-                async_transport(address, self._settings.credentials)
-                for address in self._settings.addresses
-            ]
+        if self._loop is not (loop := asyncio.get_running_loop()) and not self._closed:
+            await self._bind(loop)
         transports = self._transports
         routed = self._routing.routed(operation)
         try:

@@ -66,6 +66,9 @@ class AsyncStream:
     ) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} {self._session}>"
+
     def __del__(self) -> None:
         if hasattr(self, "_session") and not sys.is_finalizing():  # as in Stream
             self._session.cancel()

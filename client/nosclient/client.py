@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy.typing as npt
 
@@ -21,7 +21,7 @@ from nosclient._retry import RETRIES
 from nosclient._routing import Routing
 from nosclient._sequence_session import SequenceSession
 from nosclient._service import ServiceInfo, get_service_info, is_healthy, wait_for_server
-from nosclient._settings import Settings
+from nosclient._settings import Settings, not_pickled
 from nosclient._stats import ClientStats
 from nosclient._stream_session import StreamSession
 from nosclient._tls import TLS
@@ -169,6 +169,7 @@ class Client:
         Raises:
             ModelNotFound: no such model or version.
             ModelNotReady: it is there but not loaded.
+            InvalidInput: it has no such output.
         """
         options = CallOptions(version, deadline, outputs, priority, parameters)
         facts = self._drive(describe(self._operations, name, options))
@@ -328,6 +329,9 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self._settings})"
+
+    def __reduce__(self) -> NoReturn:
+        raise not_pickled(self)
 
     def _begin_anew(self) -> None:
         """In the child of a fork: what threads and the server know is the parent's."""

@@ -68,6 +68,9 @@ class Stream:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} {self._session}>"
+
     def __del__(self) -> None:
         # At the program's end gRPC's threads stand still, perhaps with a lock that cancelling
         # takes; and it was refused at once where there is no session.

@@ -58,7 +58,12 @@ def test_torch_tensors(datatype, tensor):
 
 
 def test_torch_tensors_are_typed():
-    assert ".astype(np.float32)" in refused("FP32", (-1,), torch.ones(2, dtype=torch.float64))
+    doubles = torch.ones(2, dtype=torch.float64)
+    assert "pass .to(torch.float32) if" in refused("FP32", (-1,), doubles)
+    assert "pass .to(torch.float32) if" in refused("FP32", (-1, 2), [doubles, doubles])
+    assert "pass .to(torch.int32) if" in refused("INT32", (-1,), torch.tensor([1]))
+    assert "pass .to(torch.bfloat16) if" in refused("BF16", (-1,), torch.tensor([0.1]))
+    assert "pass .astype(np.float32) if" in refused("FP32", (-1,), doubles.numpy())
     assert encoded("FP64", (-1,), torch.ones(2)).dtype == np.float64
     assert encoded("FP32", (1,), torch.tensor(3.0)).tolist() == [3]
 

@@ -264,6 +264,98 @@ def test_a_server_is_back_only_once_it_says_that_it_is_ready():
     assert servers.asked.count(("is_server_ready", 0)) == 2
 
 
+def test_a_server_that_let_a_deadline_pass_is_asked_before_it_gets_more():
+    def hangs(step):
+        return DeadlineExceeded("hangs")
+
+    servers = Servers(hangs, {"y": 1})
+    outcomes = []
+    for _ in range(20):
+        try:
+            outcomes.append(servers.run(Call("infer", 5.0, "m"))["y"])
+        except DeadlineExceeded:
+            outcomes.append("late")
+    assert outcomes.count("late") == 1
+    assert servers.asked.count(("infer", 0)) == 1
+    assert servers.asked.count(("is_server_ready", 0)) == 1  # and then it rests
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_a_slow_model_takes_no_server_out(is_ready):
+    """Nor does one that answers that it is not ready, as with a model that failed to load."""
+
+    def slow(step):
+        return is_ready if step.method == "is_server_ready" else DeadlineExceeded("slow")
+
+    servers = Servers(slow, slow)
+    for number in range(12):
+        with pytest.raises(DeadlineExceeded):
+            servers.run(Call("infer", 5.0, "m"))
+        assert len([each for each in servers.asked if each[0] == "infer"]) == number + 1
+    assert servers.asked.count(("infer", 0)) == servers.asked.count(("infer", 1)) == 6
+    assert servers.asked.count(("is_server_ready", 0)) == 5
+
+
+def test_short_deadlines_take_no_server_out(caplog):
+    """Neither had the time to answer the question; each is asked again, and gets requests."""
+    servers = Servers(DeadlineExceeded("slow"), DeadlineExceeded("slow"))
+    for _ in range(12):
+        with pytest.raises(DeadlineExceeded):
+            servers.run(Call("infer", 0.02, "m"))
+    assert not any(server.failures for server in servers.routing._endpoints._servers)
+    assert not caplog.records
+    assert len([each for each in servers.asked if each[0] == "infer"]) == 12
+
+
+def test_one_asks_the_server_that_may_hang_and_the_others_go_elsewhere(clock):
+    endpoints = Endpoints(2, clock)
+    endpoints.doubt(0)
+    assert endpoints.state(0) == "is to be probed"
+    assert endpoints.state(0) == "rests"
+    assert {endpoints.pick() for _ in range(4)} == {1}
+    assert not endpoints.has_other({1})
+    assert endpoints.worked(0) is False
+    assert endpoints.state(0) == "works"
+    assert {endpoints.pick() for _ in range(4)} == {0, 1}
+
+
+def test_where_all_are_being_asked_a_request_does_not_wait_for_that():
+    servers = Servers({"y": 0}, {"y": 1})
+    endpoints = servers.routing._endpoints
+    for number in range(2):
+        endpoints.doubt(number)
+        assert endpoints.state(number) == "is to be probed"  # by somebody else
+    assert servers.run(Call("infer", 5.0, "m"))["y"] in (0, 1)
+
+
+def test_a_lost_server_is_told_once_and_so_is_its_return(caplog):
+    lost = [True]
+
+    def first(step):
+        if lost[0]:
+            return refused()
+        return True if step.method == "is_server_ready" else {"y": 0}
+
+    servers = Servers(first, {"y": 1})
+    clock = servers.routing._endpoints._clock = Clock()
+    for _ in range(20):
+        servers.run(Call("infer", 5.0, "m"))
+        clock.now += 3
+    lost[0] = False
+    for _ in range(20):
+        servers.run(Call("infer", 5.0, "m"))
+        clock.now += 3
+    told = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [
+        ("nosclient", "WARNING", "grpc://127.0.0.1:1 is given no requests for now: refused"),
+        ("nosclient", "WARNING", "grpc://127.0.0.1:1 answers again, and is given requests"),
+    ]
+    caplog.clear()
+    with pytest.raises(ServerUnavailable):
+        Servers(refused()).run(Call("infer", 5.0, "m"))
+    assert not caplog.records
+
+
 def test_readiness_of_several_servers():
     question = Call("is_server_ready", 2.0)
     assert Servers(True, True).run(question) is True

@@ -89,7 +89,10 @@ def test_models_are_listed_and_described(client):
     assert str(inputs["string"]) == "string?: BYTES[-1,-1]"
     assert inputs["fp16"].dtype == np.float16
     scalar = client.get_model_info("scalar", version="1")
-    assert str(scalar) == "scalar(x: FP32[1], text: BYTES[1], matrix: FP32[-1,2])"
+    assert str(scalar) == (
+        "scalar(x: FP32[1], text: BYTES[1], matrix: FP32[-1,2])"
+        " -> doubled: FP32[1], upper: BYTES[1], transposed: FP32[2,-1]"
+    )
     assert (scalar.max_batch_size, scalar.dynamic_batching, scalar.description) == (0, False, "")
 
 

@@ -213,6 +213,43 @@ def test_failures_are_told(spans):
     ]
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_submit_and_map_are_in_the_trace_of_the_caller(spans, kind):
+    server = FakeServer()
+
+    @server.model(inputs={"x": "FP32[1]"}, outputs={"y": "FP32[1]"})
+    def same(x):
+        return {"y": x}
+
+    tracer = trace.get_tracer("the program")
+
+    def blocking():
+        with server.client() as client:
+            handle = client.model("same")
+            with tracer.start_as_current_span("work") as parent:
+                handle.submit(1.0).result()
+                list(handle.map([1.0, 2.0, 3.0]))
+            handle.submit(1.0).result()  # the same threads, outside of it
+            return parent.get_span_context()
+
+    async def asynchronous():
+        async with server.async_client() as client:
+            handle = await client.model("same")
+            with tracer.start_as_current_span("work") as parent:
+                await handle.submit(1.0)
+                assert len([each async for each in handle.map([1.0, 2.0, 3.0])]) == 3
+            await handle.submit(1.0)
+            return parent.get_span_context()
+
+    parent = blocking() if kind is Client else asyncio.run(asynchronous())
+    *within, outside = of_client(spans)
+    assert len(within) == 4
+    assert {(each.parent.trace_id, each.parent.span_id) for each in within} == {
+        (parent.trace_id, parent.span_id)
+    }
+    assert outside.parent is None
+
+
 def test_a_program_that_does_not_trace_imports_nothing():
     code = (
         "import sys\n"

@@ -344,7 +344,7 @@ def test_another_client_than_ours_has_a_limit(server, notes, memory):
 def test_inputs_that_the_model_cannot_take(client, notes):
     with pytest.raises(InvalidInput, match="input 'n' is missing"):
         client.stream("count", {"tag": "missing"})
-    with pytest.raises(InferenceFailed, match="input 'tag': is not UTF-8"):
+    with pytest.raises(InferenceFailed, match="input 'tag' is not UTF-8"):
         next(client.stream("count", {"tag": b"\xff", "n": 1}))
     with pytest.raises(InvalidInput, match=r"call it with stream\('count', inputs\)"):
         client.run("count", {"tag": "run", "n": 1})

@@ -150,7 +150,7 @@ def test_images_in_and_out(method):
 def test_text_that_is_none_is_the_callers_fault(method):
     found = method("upper").one(text=strings(b"\xff"))
     assert (found["type"], found["where"]) == ("BadInput", "")
-    assert "input 'text': is not UTF-8" in found["message"]
+    assert "input 'text' is not UTF-8" in found["message"]
 
 
 def test_string_arrays_hold_text(method):

@@ -38,9 +38,10 @@ def inputs_from_file(path: Path, info: ModelInfo) -> dict[str, Any]:
         return _joined(content, path)
     if not isinstance(content, dict):
         if len(names) != 1:
+            taken = ", ".join(map(str, info.inputs))
             raise RequestError(
                 f"{path} holds bare rows, but the model has {len(names)} inputs",
-                f'Write {{"{names[0]}": ..., ...}}; the model takes {info}.',
+                f'Write {{"{names[0]}": ..., ...}}; the model takes {taken}.',
             )
         content = {names[0]: content}
     # [batch, 1] is one word an item, which the client takes as a plain list.

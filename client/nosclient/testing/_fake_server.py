@@ -24,6 +24,7 @@ class FakeServer:
     The clients are the real ones: they check inputs, encode tensors and raise errors as with
     Triton. Code that makes its own client is given the url.
 
+    >>> from nosclient import Client
     >>> server = FakeServer()
     >>> @server.model(inputs={"x": "FP32[2]"}, outputs={"y": "FP32[2]"})
     ... def double(x):

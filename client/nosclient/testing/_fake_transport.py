@@ -76,6 +76,9 @@ class AsyncFakeTransport:
     async def close(self) -> None:
         """Nothing is open."""
 
+    async def abandon(self) -> None:
+        """Nothing is open."""
+
 
 class FakeStream:
     """An open stream: the model's next answer is made when it is asked for."""

@@ -69,7 +69,7 @@ class Argument:
         try:
             return _mapped(bytes.decode, array.tolist(), depth)
         except UnicodeDecodeError as error:
-            raise BadInput(f"input {self.name!r}: is not UTF-8: {error}") from error
+            raise BadInput(f"input {self.name!r} is not UTF-8: {error}") from error
 
     def _text_arrays(self, array, depth):
         decoded = np.empty(array.size, dtype=object)
