@@ -95,7 +95,6 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found = getattr(import_module(_LATER[name]), name)
-    found.__module__ = __name__
     return found
 
 
@@ -103,7 +102,9 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-# What people see, in tracebacks and reprs, is where they import it from.
+# Tracebacks show where people import them from. Other classes stay what they are: their annotations
+# are looked up in the module that they name.
 for _public in set(__all__) - set(_LATER):
-    globals()[_public].__module__ = __name__
+    if issubclass(globals()[_public], NosClientError):
+        globals()[_public].__module__ = __name__
 del _public

@@ -15,5 +15,4 @@ from nosclient.testing._fake_server import FakeServer
 
 __all__ = ["FakeModel", "FakeRequest", "FakeServer", "InvalidFake"]
 
-for _public in (FakeModel, FakeRequest, FakeServer, InvalidFake):
-    _public.__module__ = __name__  # where people import it from
+InvalidFake.__module__ = __name__  # tracebacks show where people import it from
