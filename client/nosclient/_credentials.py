@@ -48,6 +48,7 @@ class Credentials:
             raise InvalidInput("both a token and the header 'authorization'; give one of them")
         self._fixed: Callable[[], dict[str, str]] = lambda: dict(checked)
         self._token = _source(token)
+        self._is_empty = not checked and token is None
         if (checked or token is not None) and not is_secure:
             _warn(addresses)
 
@@ -61,6 +62,8 @@ class Credentials:
             InvalidInput: the token that the callable gave is none.
             Unauthorized: the callable raised an error, which is the cause.
         """
+        if self._is_empty:
+            return dict(more)
         headers = {**more, **self._fixed()}
         if self._token is not None:
             try:
