@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,10 +15,11 @@ from nosbuild.bench.requests import requests_for
 from nosbuild.bench.result import BenchResult, LevelResult, ServerSide
 from nosbuild.bench.server_side import counted_by, difference, requests_of
 from nosbuild.errors import RequestError
+from nosbuild.runtime.server_access import Access
 from nosclient import Client, NosClientError
 
 if TYPE_CHECKING:
-    from nosclient import ModelInfo, ModelStatistics
+    from nosclient import TLS, ModelInfo, ModelStatistics
 
 _DEADLINE = 60.0
 """Seconds for each request: one that a stopped server never answers must not hold up the end."""
@@ -36,6 +37,10 @@ def bench(
     repository: Path | None = None,
     processes: int | None = None,
     shared_memory: bool = False,
+    tls: TLS | None = None,
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    restricted_keys: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> BenchResult:
     """Put one load after the other on a model of a running server.
@@ -51,6 +56,11 @@ def bench(
             are sent. Otherwise random inputs are.
         processes: that make the load; None for as many as it takes.
         shared_memory: large tensors pass through memory that a server on this machine maps.
+        tls: as for ``nosclient.Client``, as are the next three; the processes that make the load
+            get them through pipes.
+        token: a string: there is no function that several processes could share.
+        headers: that go with each request.
+        restricted_keys: of Triton's restricted APIs.
         on_progress: told what is being done.
 
     Returns:
@@ -63,10 +73,11 @@ def bench(
     """
     _check(levels, duration, warmup, batch, processes)
     mode: Literal["off", "system"] = "system" if shared_memory else "off"
-    with Client(url, deadline=_DEADLINE, shared_memory=mode) as client:
+    access = Access(tls, token, headers or {}, restricted_keys or {})
+    with access.client(url, deadline=_DEADLINE, shared_memory=mode) as client:
         info = client.get_model_info(model)
         requests = requests_for(info, repository, batch)
-        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, mode)
+        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, access, mode)
         transport = ""
         if shared_memory:  # that it cannot be had is better said once than for each request
             client.run(model, target.requests[0], version=target.version)
