@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nosbuild.bench.circumstances import this_machine, versions_of
 from nosbuild.bench.figures import level_result
 from nosbuild.bench.level import Level, Seen, Target
 from nosbuild.bench.load_processes import LoadProcesses, processes_for
@@ -15,7 +17,9 @@ from nosbuild.bench.requests import requests_for
 from nosbuild.bench.result import BenchResult, LevelResult, ServerSide
 from nosbuild.bench.server_side import counted_by, difference, requests_of
 from nosbuild.errors import RequestError
+from nosbuild.report.units import counted
 from nosbuild.runtime.server_access import Access
+from nosbuild.runtime.service_record import service_at
 from nosclient import Client, NosClientError
 
 if TYPE_CHECKING:
@@ -52,8 +56,8 @@ def bench(
         duration: seconds for which each is measured.
         warmup: seconds of the same load before, which are not counted.
         batch: items in each request.
-        repository: from which the server serves, where it is on this machine: its golden samples
-            are sent. Otherwise random inputs are.
+        repository: from which the server serves: its golden samples are sent, and random inputs
+            where it has none. None: that of the service of this machine that listens at the url.
         processes: that make the load; None for as many as it takes.
         shared_memory: large tensors pass through memory that a server on this machine maps.
         tls: as for ``nosclient.Client``, as are the next three; the processes that make the load
@@ -70,20 +74,31 @@ def bench(
         RequestError: loads that cannot be; a model that streams or keeps a state; no such batch.
         NosClientError: there is no such server or model, or it is not loaded.
         HostError: a load process ended.
+        BenchInterrupted: Ctrl-C, after something was measured.
     """
     _check(levels, duration, warmup, batch, processes)
     mode: Literal["off", "system"] = "system" if shared_memory else "off"
+    if repository is None and (record := service_at(url)):
+        repository = Path(record.repository)
+    began = datetime.now(timezone.utc)
     access = Access(tls, token, headers or {}, restricted_keys or {})
     with access.client(url, deadline=_DEADLINE, shared_memory=mode) as client:
         info = client.get_model_info(model)
         requests = requests_for(info, repository, batch)
         target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, access, mode)
-        transport = ""
+        versions = versions_of(client)
+        notes: list[str] = []
         if shared_memory:  # that it cannot be had is better said once than for each request
             client.run(model, target.requests[0], version=target.version)
-            transport = str(client.transport)
+            if client.transport.kind == "wire":
+                notes.append(
+                    "shared memory was asked for, but tensors go over the wire: "
+                    + client.transport.reason
+                )
+        transport = str(client.transport) if shared_memory else "wire"
         done: list[LevelResult] = []
         failure = ""
+        interrupted = False
         with LoadProcesses(target) as load:
             measuring = _Measuring(
                 client=client,
@@ -97,12 +112,23 @@ def bench(
                 say=on_progress or _silent,
             )
             for level in levels:
-                measured, failure = measuring.level(level)
+                try:
+                    measured, failure = measuring.level(level)
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    interrupted = True
+                    failure = f"interrupted: {len(done)} of {counted(len(levels), 'load')} measured"
+                    break
                 if measured:
                     done.append(measured)
                 if failure:
                     break
-    return BenchResult(
+    found = BenchResult(
+        measured_at=began.isoformat(timespec="seconds"),
+        machine=this_machine(),
+        versions=versions,
+        notes=tuple(notes),
         model=model,
         version=target.version,
         url=url,
@@ -114,6 +140,17 @@ def bench(
         levels=tuple(done),
         failure=failure,
     )
+    if interrupted:
+        raise BenchInterrupted(found)
+    return found
+
+
+class BenchInterrupted(KeyboardInterrupt):
+    """Ctrl-C; what was measured until then is ``found``."""
+
+    def __init__(self, found: BenchResult) -> None:
+        super().__init__(found.failure)
+        self.found = found
 
 
 @dataclass(frozen=True)

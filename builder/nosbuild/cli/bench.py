@@ -61,8 +61,10 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Put load on a model of the running server and print how fast it answers."""
+    from nosbuild.bench import BenchInterrupted
     from nosbuild.bench import bench as measure
     from nosbuild.cli.connect import connect
+    from nosbuild.cli.exits import INTERRUPTED
     from nosbuild.cli.printing import progress
     from nosbuild.errors import HostError
 
@@ -83,21 +85,24 @@ def bench(
             if not console.is_terminal:
                 console.print(line, soft_wrap=True)
 
-        found = measure(
-            _address(server.url, record, protocol),
-            name,
-            levels,
-            duration=duration,
-            warmup=warmup,
-            batch=batch,
-            repository=Path(record.repository) if record else None,
-            shared_memory=shared_memory,
-            tls=access.tls,
-            token=access.token,
-            headers=access.headers,
-            restricted_keys=access.restricted_keys,
-            on_progress=say,
-        )
+        interrupted = False
+        try:
+            found = measure(
+                _address(server.url, record, protocol),
+                name,
+                levels,
+                duration=duration,
+                warmup=warmup,
+                batch=batch,
+                shared_memory=shared_memory,
+                tls=access.tls,
+                token=access.token,
+                headers=access.headers,
+                restricted_keys=access.restricted_keys,
+                on_progress=say,
+            )
+        except BenchInterrupted as partial:
+            found, interrupted = partial.found, True
     if html:
         _write_page(html, found)
     if as_json:
@@ -105,11 +110,14 @@ def bench(
 
         print_json(found.as_json())
         if found.failure:
-            raise typer.Exit(HostError.exit_code)
+            raise typer.Exit(INTERRUPTED if interrupted else HostError.exit_code)
         return
     from nosbuild.cli.load_table import print_loads
 
     print_loads(found)
+    if interrupted:
+        typer.echo(f"{found.failure}; what is shown is partial", err=True)
+        raise typer.Exit(INTERRUPTED)
     if found.failure:
         raise HostError(found.failure, "Look into Triton's log, then measure again.")
 
