@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from nosbuild.bench.remarks import remarks
+from nosbuild.cli.option_words import in_options
 from nosbuild.cli.printing import progress, results, table
 from nosbuild.report.units import significant
 
@@ -41,7 +42,7 @@ def print_loads(found: BenchResult) -> None:
     errors = progress()
     for level in found.levels:
         for kind, failed in level.failed.items():
-            told = f"{level.name}: {failed.count:,} x {kind}, e.g. {failed.example}"
+            told = f"{level.name}: {failed.count:,} x {kind}, e.g. {in_options(failed.example)}"
             errors.print(Text(told, "red"), soft_wrap=True)
     console.print(_mark(found), Text(found.headline()), sep="", soft_wrap=True)
 

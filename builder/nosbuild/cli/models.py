@@ -18,7 +18,11 @@ Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 
 @asks_a_server
 def load(server: Server, name: Name) -> None:
-    """Load a model of the running server's repository, or its newest version again."""
+    """Load a model of the running server's repository, or its newest version again.
+
+    A model whose worker process ended is unloaded first where the server is a service of this
+    machine whose HTTP port asks for nothing.
+    """
     from nosbuild.cli.connect import connect
 
     client, record = connect(server, name)
