@@ -73,6 +73,8 @@ def test_json_and_page_hold_the_same_figures(service, nosbuild, tmp_path):
     assert not page.foreign
     assert not page.open
     assert found["headline"] in page.words
+    assert any(found["measured_at"] in words for words in page.words)
+    assert any(found["machine"]["processor"] in words for words in page.words)
     assert f"{level['answered']:,}" in page.words
     runs = level["server"]["executions_by_batch_size"]
     for size, count in runs.items():
@@ -116,6 +118,48 @@ def test_a_server_that_ends_meanwhile_is_an_error_of_the_host(tmp_path):
     assert "items/s with 1 caller" in out  # what was measured until then
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_keeps_what_was_measured(service, tmp_path, as_json):
+    more = ("--html", tmp_path / "page.html", *(("--json",) if as_json else ()))
+    options = ("--duration", "1.5", "--warmup", "0", "--url", service.grpc_url, *more)
+    child = subprocess.Popen(
+        [NOSBUILD, "bench", "linear", "-c", "1,2,3", *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while child.stderr.readline() != "linear: 2 callers, 1.5 s\n":
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    said = "interrupted: 1 of 3 loads measured"
+    if as_json:
+        found = json.loads(out)
+        assert [level["name"] for level in found["levels"]] == ["1 caller"]
+        assert found["failure"] == said
+    else:
+        assert "items/s with 1 caller" in out
+        assert said in err
+        assert "partial" in err
+    assert said in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_not_as_it_was_meant_gets_no_tick(service, nosbuild):
+    url = ("--url", service.grpc_url)
+    done = nosbuild("bench", "linear", "-c", "1", *SHORT, "--shared-memory", *url)
+    assert "tensors go over the wire: no tensor" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("! linear")
+    done = nosbuild("bench", "slow", "--rate", "200", *SHORT, *url)
+    assert "does not keep up" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("! slow")
+
+
+def test_help_tells_the_default_of_the_callers(nosbuild):
+    assert "[default: 1,8,32" in nosbuild("bench", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -127,7 +171,8 @@ def test_a_server_that_ends_meanwhile_is_an_error_of_the_host(tmp_path):
         (("linear", "--duration", "-1"), 3, "duration of -1 s"),
         (("linear", "--batch", "1000"), 3, "takes at most"),
         (("linear", "--html", "no/such/folder.html"), 5, "no such folder"),
-        (("linear", "--poisson"), 2, "--rate"),
+        (("linear", "--poisson"), 3, "--rate"),
+        (("linear", "-c", "1,,2"), 3, "'' is no number"),
         (("ticker",), 3, "streams"),
         (("totals",), 3, "keeps a state"),
     ],

@@ -4,11 +4,13 @@ import os
 import signal
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
 import tritonclient.grpc
 
+import nosbuild
 from nosbuild.bench import Level, bench
 
 pytestmark = pytest.mark.live
@@ -56,13 +58,18 @@ def test_a_batch_counts_its_items(measure):
     assert found.inputs == "12 golden samples, joined to batches of 4"
 
 
-def test_golden_samples_where_there_are_some_and_random_inputs_otherwise(measure):
+def test_golden_samples_where_there_are_some_and_random_inputs_otherwise(
+    measure, monkeypatch, tmp_path
+):
     built = measure("linear", Level(concurrency=1), duration=0.2)
     assert built.real_inputs
     assert built.inputs == "12 golden samples"
     by_hand = measure("slow", Level(concurrency=1), duration=0.2)
     assert not by_hand.real_inputs
     assert by_hand.inputs == "random inputs (it has no golden samples)"
+    found = measure("linear", Level(concurrency=1), duration=0.2, repository=None)
+    assert found.real_inputs  # that of the server of this machine at the url
+    monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path))  # where nobody knows that server
     elsewhere = measure("linear", Level(concurrency=1), duration=0.2, repository=None)
     assert not elsewhere.real_inputs
     assert "not on this machine" in elsewhere.inputs
@@ -86,6 +93,7 @@ def test_an_open_loop_keeps_its_schedule_when_the_server_does_not(measure):
     (level,) = measure("slow", Level(rate=100), duration=2.0).levels
     assert level.sent == level.answered == level.server.requests == 200
     assert level.unsent == 0
+    assert not level.keeps_up
     assert level.requests_per_second <= 50
     # The last ones leave after 2 s and are answered after 4 s: had the load waited for the
     # server, as callers do, none would have taken that long.
@@ -173,4 +181,52 @@ def test_large_tensors_through_shared_memory(measure, service):
     assert found.levels[0].answered > 0
     with tritonclient.grpc.InferenceServerClient(service.grpc_url) as asked:
         assert asked.get_system_shared_memory_status(as_json=True) == {}
-    assert measure("linear", Level(concurrency=1), duration=0.5).transport == ""
+    assert measure("linear", Level(concurrency=1), duration=0.5).transport == "wire"
+
+
+def test_a_result_tells_itself_in_a_few_lines(measure, service):
+    found = measure("linear", Level(concurrency=1), Level(rate=50), duration=0.3)
+    head, *lines = str(found).splitlines()
+    assert head == f"linear v1 at {service.grpc_url}, 12 golden samples"
+    assert [line.split(":")[0] for line in lines] == ["  1 caller", "  50/s"]
+    assert all("p50" in line and "p99" in line and "0 failed" in line for line in lines)
+    assert str(found) in repr(found)
+
+
+def test_where_and_when_it_was_measured(measure, service):
+    found = measure("linear", Level(concurrency=1), duration=0.2)
+    assert found.transport == "wire"
+    with service.client() as client:
+        assert found.versions["triton"] == client.get_service_info().version
+    assert found.versions["nosbuild"]
+    assert found.versions["nosclient"]
+    measured = datetime.fromisoformat(found.measured_at)
+    assert measured.utcoffset() == timedelta(0)
+    assert abs(datetime.now(timezone.utc) - measured) < timedelta(minutes=5)
+    assert found.machine.cpus >= 1
+    assert found.machine.memory_bytes > 1 << 28
+    assert found.machine.processor
+
+
+def test_shared_memory_that_no_tensor_used_is_told(measure):
+    found = measure("linear", Level(concurrency=1), duration=0.2, shared_memory=True)
+    (note,) = found.notes
+    assert note.startswith("shared memory was asked for, but tensors go over the wire: no tensor")
+    assert note in str(found)
+
+
+def test_what_the_room_has_can_be_looked_up():
+    assert set(nosbuild.bench.__all__) <= set(dir(nosbuild.bench))
+
+
+@pytest.mark.parametrize(
+    ("windows", "steady"),
+    [
+        ((100, 100, 100, 100, 128), True),
+        ((100, 100, 100, 100, 140), False),
+        ((4, 4, 4, 4, 5), True),  # chance
+    ],
+)
+def test_steady_is_what_chance_and_a_bound_allow(measure, windows, steady):
+    (level,) = measure("linear", Level(concurrency=1), duration=0.2).levels
+    assert level.model_copy(update={"windows": windows, "seconds": 10.0}).is_steady is steady

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from nosbuild.bench.level import Level
     from nosbuild.bench.page import render_page
     from nosbuild.bench.result import BenchResult, LevelResult
-    from nosbuild.bench.run import bench
+    from nosbuild.bench.run import BenchInterrupted, bench
 
-__all__ = ["BenchResult", "Level", "LevelResult", "bench", "render_page"]
+__all__ = ["BenchInterrupted", "BenchResult", "Level", "LevelResult", "bench", "render_page"]
 
 _HOME = {
+    "BenchInterrupted": "run",
     "BenchResult": "result",
     "Level": "level",
     "LevelResult": "result",
@@ -32,3 +33,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -26,7 +26,7 @@ _MOST_CALLERS = 512
 def make_client(target: Target) -> Client:
     """The client of a load process, which all its callers share."""
     # A request that failed is one that is told, not one that is sent again.
-    return Client(
+    return target.access.client(
         target.url, deadline=target.deadline, retries=0, shared_memory=target.shared_memory
     )
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from nosbuild.runtime.server_access import Access
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Target:
     """Seconds for each request."""
     requests: Sequence[dict[str, Any]]
     """Inputs of requests, sent in turn."""
+    access: Access
+    """What the server asks of its clients."""
     shared_memory: Literal["off", "system"] = "off"
     """As for ``nosclient.Client``."""
 

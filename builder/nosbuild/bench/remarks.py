@@ -5,9 +5,6 @@ from __future__ import annotations
 from nosbuild.bench.result import LevelResult
 from nosbuild.report.units import significant
 
-_BEHIND = 0.95
-"""Share of the offered rate below which a server does not keep up with it."""
-
 
 def remarks(level: LevelResult) -> list[str]:
     """Sentences, the gravest first."""
@@ -18,7 +15,7 @@ def remarks(level: LevelResult) -> list[str]:
         late = significant(level.departure_lag_ms.p99)
         found.append(f"the load generator fell behind: 1 % of the requests left {late} ms late")
     offered = level.sent / level.seconds
-    if level.kind == "open" and level.answered and level.requests_per_second < _BEHIND * offered:
+    if not level.keeps_up:
         answered, sent = significant(level.requests_per_second), significant(offered)
         found.append(
             f"{answered} of {sent} requests/s were answered in time: the server does not keep up, "

@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nosbuild.report.units import counted, milliseconds, significant
 
-STEADY = 0.2
+STEADY = 0.3
 """How far apart the rates of the fastest and the slowest fifth of the time may be, as a share of
-their mean, for a figure to be called steady."""
+their mean, for a figure to be called steady. The range of five values is 2.3 times their standard
+deviation, on average: at 0.3 the mean of the five is known to about 11 % (at 95 %)."""
+_BEHIND = 0.95
+"""Share of the offered rate below which a server does not keep up with it."""
 _LATE_MS = 5.0
 """Requests of an open loop that leave later than this were held up by the load generator."""
 
@@ -70,6 +73,15 @@ class ServerSide(_Frozen):
         return self.items / self.executions if self.executions else 0.0
 
 
+class Machine(_Frozen):
+    """From which the load came; the server's too, where that ran on it."""
+
+    processor: str
+    cpus: int
+    """That this process may use."""
+    memory_bytes: int
+
+
 class LevelResult(_Frozen):
     """One load."""
 
@@ -115,13 +127,32 @@ class LevelResult(_Frozen):
     def is_steady(self) -> bool:
         """True where the rate of a closed loop was about the same all the time.
 
-        Few answers scatter more, by about the root of their number.
+        Few answers scatter more, by the root of their number; 4 of those is the range of five that
+        chance exceeds once in twenty times (the studentized range has 3.9 there).
         """
         mean = sum(self.windows) / len(self.windows)
         if self.kind == "open" or not mean:
             return True
         answers = mean * self.seconds / len(self.windows)
-        return max(self.windows) - min(self.windows) <= max(STEADY, 3 / sqrt(answers)) * mean
+        return max(self.windows) - min(self.windows) <= max(STEADY, 4 / sqrt(answers)) * mean
+
+    @property
+    def keeps_up(self) -> bool:
+        """False where the server answered fewer requests than the open loop sent."""
+        if self.kind == "closed" or not self.answered:
+            return True
+        return self.requests_per_second >= _BEHIND * self.sent / self.seconds
+
+    def __str__(self) -> str:
+        latency = self.latency_ms
+        times = "no answer"
+        if latency:
+            times = f"p50 {milliseconds(latency.p50)}, p99 {milliseconds(latency.p99)}"
+        rate = f"{significant(self.requests_per_second)} requests/s"
+        return f"{self.name}: {rate}, {times}, {self.failures:,} failed"
+
+    def __repr__(self) -> str:
+        return f"<LevelResult {self}>"
 
     @property
     def kept_schedule(self) -> bool:
@@ -139,12 +170,27 @@ class BenchResult(_Frozen):
     """What was sent: golden samples, or random inputs and why."""
     real_inputs: bool
     transport: str
-    """By which way tensors went, and why; empty for the wire where nothing else was asked for."""
+    """By which way tensors went, and why where something else was asked for."""
     batch: int
     warmup_seconds: float
     levels: tuple[LevelResult, ...]
     failure: str = ""
     """Why it ended before its time."""
+    notes: tuple[str, ...] = ()
+    """What is to be minded about all loads."""
+    measured_at: str
+    """When it began, in UTC, as ISO 8601."""
+    machine: Machine
+    versions: Mapping[str, str]
+    """``nosbuild``, ``nosclient`` and ``triton``; empty where it is not known."""
+
+    def __str__(self) -> str:
+        head = f"{self.model} v{self.version} at {self.url}, {self.inputs}"
+        ends = [*self.notes, *([self.failure] if self.failure else [])]
+        return "\n".join([head, *(f"  {line}" for line in (*self.levels, *ends))])
+
+    def __repr__(self) -> str:
+        return f"<BenchResult {self}>"
 
     def headline(self) -> str:
         """The result in one sentence."""

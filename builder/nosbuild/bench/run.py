@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nosbuild.bench.circumstances import this_machine, versions_of
 from nosbuild.bench.figures import level_result
 from nosbuild.bench.level import Level, Seen, Target
 from nosbuild.bench.load_processes import LoadProcesses, processes_for
@@ -15,10 +17,13 @@ from nosbuild.bench.requests import requests_for
 from nosbuild.bench.result import BenchResult, LevelResult, ServerSide
 from nosbuild.bench.server_side import counted_by, difference, requests_of
 from nosbuild.errors import RequestError
+from nosbuild.report.units import counted
+from nosbuild.runtime.server_access import Access
+from nosbuild.runtime.service_record import service_at
 from nosclient import Client, NosClientError
 
 if TYPE_CHECKING:
-    from nosclient import ModelInfo, ModelStatistics
+    from nosclient import TLS, ModelInfo, ModelStatistics
 
 _DEADLINE = 60.0
 """Seconds for each request: one that a stopped server never answers must not hold up the end."""
@@ -36,6 +41,10 @@ def bench(
     repository: Path | None = None,
     processes: int | None = None,
     shared_memory: bool = False,
+    tls: TLS | None = None,
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    restricted_keys: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> BenchResult:
     """Put one load after the other on a model of a running server.
@@ -47,10 +56,15 @@ def bench(
         duration: seconds for which each is measured.
         warmup: seconds of the same load before, which are not counted.
         batch: items in each request.
-        repository: from which the server serves, where it is on this machine: its golden samples
-            are sent. Otherwise random inputs are.
+        repository: from which the server serves: its golden samples are sent, and random inputs
+            where it has none. None: that of the service of this machine that listens at the url.
         processes: that make the load; None for as many as it takes.
         shared_memory: large tensors pass through memory that a server on this machine maps.
+        tls: as for ``nosclient.Client``, as are the next three; the processes that make the load
+            get them through pipes.
+        token: a string: there is no function that several processes could share.
+        headers: that go with each request.
+        restricted_keys: of Triton's restricted APIs.
         on_progress: told what is being done.
 
     Returns:
@@ -60,21 +74,33 @@ def bench(
         RequestError: loads that cannot be; a model that streams or keeps a state; no such batch.
         NosClientError: there is no such server or model, or it is not loaded.
         HostError: a load process ended.
+        BenchInterrupted: Ctrl-C, after something was measured.
     """
     _check(levels, duration, warmup, batch, processes)
     mode: Literal["off", "system"] = "system" if shared_memory else "off"
-    with Client(url, deadline=_DEADLINE, shared_memory=mode) as client:
+    if repository is None and (record := service_at(url)):
+        repository = Path(record.repository)
+    began = datetime.now(timezone.utc)
+    access = Access(tls, token, headers or {}, restricted_keys or {})
+    with access.client(url, deadline=_DEADLINE, shared_memory=mode) as client:
         info = client.get_model_info(model)
         requests = requests_for(info, repository, batch)
-        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, mode)
-        transport = ""
+        target = Target(url, model, _newest(info), _DEADLINE, requests.inputs, access, mode)
+        versions = versions_of(client)
+        notes: list[str] = []
         if shared_memory:  # that it cannot be had is better said once than for each request
             before = requests_of(client.statistics(model, target.version))
             client.run(model, target.requests[0], version=target.version)
             counted_by(client, model, target.version, before + 1)  # none of the first load's
-            transport = str(client.transport)
+            if client.transport.kind == "wire":
+                notes.append(
+                    "shared memory was asked for, but tensors go over the wire: "
+                    + client.transport.reason
+                )
+        transport = str(client.transport) if shared_memory else "wire"
         done: list[LevelResult] = []
         failure = ""
+        interrupted = False
         with LoadProcesses(target) as load:
             measuring = _Measuring(
                 client=client,
@@ -88,12 +114,23 @@ def bench(
                 say=on_progress or _silent,
             )
             for level in levels:
-                measured, failure = measuring.level(level)
+                try:
+                    measured, failure = measuring.level(level)
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    interrupted = True
+                    failure = f"interrupted: {len(done)} of {counted(len(levels), 'load')} measured"
+                    break
                 if measured:
                     done.append(measured)
                 if failure:
                     break
-    return BenchResult(
+    found = BenchResult(
+        measured_at=began.isoformat(timespec="seconds"),
+        machine=this_machine(),
+        versions=versions,
+        notes=tuple(notes),
         model=model,
         version=target.version,
         url=url,
@@ -105,6 +142,17 @@ def bench(
         levels=tuple(done),
         failure=failure,
     )
+    if interrupted:
+        raise BenchInterrupted(found)
+    return found
+
+
+class BenchInterrupted(KeyboardInterrupt):
+    """Ctrl-C; what was measured until then is ``found``."""
+
+    def __init__(self, found: BenchResult) -> None:
+        super().__init__(found.failure)
+        self.found = found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nosbuild.cli.options import AsJson, Url
+from nosbuild.cli.options import AsJson
+from nosbuild.cli.server_options import Server, asks_a_server
 
 if TYPE_CHECKING:
     from nosbuild.bench import BenchResult, Level
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 _CONCURRENCY = "1,8,32"
 
 
+@asks_a_server
 def bench(
+    server: Server,
     name: Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")],
     concurrency: Annotated[
         str,
@@ -24,7 +27,7 @@ def bench(
             "--concurrency",
             "-c",
             help="Callers, each of which sends its next request when the last one is answered; "
-            f"several numbers, one after the other. [default: {_CONCURRENCY}, without --rate]",
+            rf"several numbers, one after the other. \[default: {_CONCURRENCY}, without --rate]",
             show_default=False,
         ),
     ] = "",
@@ -44,7 +47,7 @@ def bench(
     batch: Annotated[int, typer.Option(help="Items in each request.")] = 1,
     protocol: Annotated[
         Literal["grpc", "http"] | None,
-        typer.Option(help="[default: grpc, or what --url says]", show_default=False),
+        typer.Option(help=r"\[default: grpc, or what --url says]", show_default=False),
     ] = None,
     shared_memory: Annotated[
         bool,
@@ -55,12 +58,13 @@ def bench(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with plots, too.", metavar="FILE")
     ] = None,
-    url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Put load on a model of the running server and print how fast it answers."""
+    from nosbuild.bench import BenchInterrupted
     from nosbuild.bench import bench as measure
     from nosbuild.cli.connect import connect
+    from nosbuild.cli.exits import INTERRUPTED
     from nosbuild.cli.printing import progress
     from nosbuild.errors import HostError
 
@@ -68,7 +72,8 @@ def bench(
         *_closed(concurrency or ("" if rate else _CONCURRENCY)),
         *_open(rate, poisson),
     ]
-    client, record = connect(url)
+    access = server.access
+    client, record = connect(server, name)
     client.close()
     if html:
         _writable(html)
@@ -80,17 +85,24 @@ def bench(
             if not console.is_terminal:
                 console.print(line, soft_wrap=True)
 
-        found = measure(
-            _address(url, record, protocol),
-            name,
-            levels,
-            duration=duration,
-            warmup=warmup,
-            batch=batch,
-            repository=Path(record.repository) if record else None,
-            shared_memory=shared_memory,
-            on_progress=say,
-        )
+        interrupted = False
+        try:
+            found = measure(
+                _address(server.url, record, protocol),
+                name,
+                levels,
+                duration=duration,
+                warmup=warmup,
+                batch=batch,
+                shared_memory=shared_memory,
+                tls=access.tls,
+                token=access.token,
+                headers=access.headers,
+                restricted_keys=access.restricted_keys,
+                on_progress=say,
+            )
+        except BenchInterrupted as partial:
+            found, interrupted = partial.found, True
     if html:
         _write_page(html, found)
     if as_json:
@@ -98,11 +110,14 @@ def bench(
 
         print_json(found.as_json())
         if found.failure:
-            raise typer.Exit(HostError.exit_code)
+            raise typer.Exit(INTERRUPTED if interrupted else HostError.exit_code)
         return
     from nosbuild.cli.load_table import print_loads
 
     print_loads(found)
+    if interrupted:
+        typer.echo(f"{found.failure}; what is shown is partial", err=True)
+        raise typer.Exit(INTERRUPTED)
     if found.failure:
         raise HostError(found.failure, "Look into Triton's log, then measure again.")
 
@@ -115,9 +130,12 @@ def _closed(text: str) -> list[Level]:
 
 def _open(text: str, poisson: bool) -> list[Level]:
     from nosbuild.bench import Level
+    from nosbuild.errors import RequestError
 
     if poisson and not text:
-        raise typer.BadParameter("--poisson is for --rate: callers wait for their answers")
+        raise RequestError(
+            "--poisson is for --rate: callers wait for their answers", "Write --rate 100 --poisson."
+        )
     arrivals: Literal["poisson", "constant"] = "poisson" if poisson else "constant"
     return [
         Level(rate=float(n), arrivals=arrivals) for n in _numbers(text, float, "--rate", "100,200")
@@ -133,7 +151,7 @@ def _numbers(text: str, kind: type[int | float], option: str, example: str) -> l
     from nosbuild.errors import RequestError
 
     found = []
-    for part in filter(None, text.split(",")):
+    for part in text.split(",") if text else ():
         try:
             number = kind(part)
         except ValueError:
@@ -154,11 +172,9 @@ def _address(url: str, record: ServiceRecord | None, protocol: str | None) -> st
     """
     from nosbuild.errors import RequestError
 
-    if record:
-        # A url that was given, without a protocol, says which one.
-        asked = protocol or ("http" if url == record.http_url else "grpc")
-        return record.http_url if asked == "http" else record.grpc_url
     said = "http" if url.startswith(("http://", "https://")) else "grpc"
+    if record and (not url or (protocol and protocol != said)):
+        return record.http_url if protocol == "http" else record.grpc_url
     if protocol and protocol != said:
         raise RequestError(
             f"{url} is a url for {said}, not {protocol}",

@@ -10,6 +10,7 @@ from types import FrameType
 import typer
 
 from nosbuild.cli.messages import message_lines
+from nosbuild.cli.option_words import in_options
 from nosbuild.errors import HostError, InputError, InternalError, NosError
 
 INTERRUPTED = 130
@@ -37,7 +38,8 @@ def run(app: typer.Typer) -> None:
             raise
         gone = isinstance(error, (client.ServerUnavailable, client.DeadlineExceeded))
         code = HostError.exit_code if gone else InputError.exit_code
-        _report(type(error).__name__, str(error), "", code)
+        remedy = "\n".join(getattr(error, "__notes__", ()))
+        _report(type(error).__name__, in_options(str(error)), remedy, code)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from nosbuild.bench.remarks import remarks
+from nosbuild.cli.option_words import in_options
 from nosbuild.cli.printing import progress, results, table
 from nosbuild.report.units import significant
 
@@ -24,7 +25,7 @@ def print_loads(found: BenchResult) -> None:
     """The tables, the notes, and the headline last; errors on standard error."""
     console = results()
     head = f"  {found.inputs}, {_requests(found.batch)}, {found.url}"
-    if found.transport:
+    if found.transport != "wire":
         head += f", {found.transport}"
     console.print(
         Text.assemble((found.model, "bold"), f" v{found.version}", (head, "dim")), soft_wrap=True
@@ -33,17 +34,25 @@ def print_loads(found: BenchResult) -> None:
     if any(level.server for level in found.levels):
         console.print()
         console.print(_servers_side(found))
+    for note in found.notes:
+        console.print(Text(note, "yellow"), soft_wrap=True)
     for level in found.levels:
         for note in remarks(level):
             console.print(Text(f"{level.name}: {note}", "yellow"), soft_wrap=True)
     errors = progress()
     for level in found.levels:
         for kind, failed in level.failed.items():
-            told = f"{level.name}: {failed.count:,} x {kind}, e.g. {failed.example}"
+            told = f"{level.name}: {failed.count:,} x {kind}, e.g. {in_options(failed.example)}"
             errors.print(Text(told, "red"), soft_wrap=True)
-    bad = bool(found.failure) or any(level.failures for level in found.levels)
-    mark = Text("✗ ", "red") if bad else Text("✓ ", "green")
-    console.print(mark, Text(found.headline()), sep="", soft_wrap=True)
+    console.print(_mark(found), Text(found.headline()), sep="", soft_wrap=True)
+
+
+def _mark(found: BenchResult) -> Text:
+    if found.failure or any(level.failures for level in found.levels):
+        return Text("✗ ", "red")
+    if found.notes or not all(level.keeps_up for level in found.levels):
+        return Text("! ", "yellow")
+    return Text("✓ ", "green")
 
 
 def _requests(batch: int) -> str:

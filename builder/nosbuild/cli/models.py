@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nosbuild.cli.options import Url
+from nosbuild.cli.server_options import Server, asks_a_server
 
 if TYPE_CHECKING:
     from nosbuild.runtime import ServiceRecord
@@ -16,11 +16,16 @@ _UNLOAD_SECONDS = 300.0
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 
 
-def load(name: Name, url: Url = "") -> None:
-    """Load a model of the running server's repository, or its newest version again."""
+@asks_a_server
+def load(server: Server, name: Name) -> None:
+    """Load a model of the running server's repository, or its newest version again.
+
+    A model whose worker process ended is unloaded first where the server is a service of this
+    machine whose HTTP port asks for nothing.
+    """
     from nosbuild.cli.connect import connect
 
-    client, record = connect(url)
+    client, record = connect(server, name)
     with client:
         if record:
             from nosbuild.runtime.loading import require_loadable
@@ -54,11 +59,12 @@ def _unload_dead(record: ServiceRecord, name: str) -> None:
         typer.echo(f"a worker process of {name} had ended: unloaded first")
 
 
-def unload(name: Name, url: Url = "") -> None:
+@asks_a_server
+def unload(server: Server, name: Name) -> None:
     """Unload a model once its requests in flight are answered."""
     from nosbuild.cli.connect import connect
 
-    client, _ = connect(url)
+    client, _ = connect(server, name)
     with client:
         client.unload_model(name)
     typer.echo(f"{name} is unloaded")

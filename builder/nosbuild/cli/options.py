@@ -14,10 +14,3 @@ Repository = Annotated[
     typer.Argument(help="Triton model repository: a folder that holds one folder a model."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Url = Annotated[
-    str,
-    typer.Option(
-        help="The server: host:port (gRPC) or http://host:port; found by itself where one runs.",
-        envvar="NOSBUILD_URL",
-    ),
-]

@@ -27,7 +27,10 @@ def prove(
         Path, typer.Option("--repository", "-r", help="The repository that holds them.")
     ] = DEFAULT_REPOSITORY,
     url: Annotated[
-        str, typer.Option(help="A service of this machine, in place of one started for it.")
+        str,
+        typer.Option(
+            help="A service of this machine that asks for nothing, in place of one started for it."
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:

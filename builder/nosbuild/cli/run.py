@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from nosbuild.cli.options import AsJson, Url
+from nosbuild.cli.options import AsJson
+from nosbuild.cli.server_options import Server, asks_a_server
 
 
+@asks_a_server
 def run(
+    server: Server,
     name: Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")],
     input_file: Annotated[
         Path | None,
@@ -21,7 +24,6 @@ def run(
     ] = None,
     random: Annotated[bool, typer.Option("--random", help="Send random inputs.")] = False,
     batch: Annotated[int, typer.Option(help="Items in a random request.", min=1)] = 1,
-    url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Send one request to the running server and print what comes back."""
@@ -32,7 +34,7 @@ def run(
     from nosbuild.cli.connect import connect
     from nosbuild.runtime.request_inputs import as_sent, inputs_from_file, random_inputs_for
 
-    client, record = connect(url)
+    client, record = connect(server, name)
     with client:
         info = client.get_model_info(name)
         if input_file is not None:

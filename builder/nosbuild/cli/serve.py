@@ -61,6 +61,8 @@ def serve(
             on_progress=say,
         )
     with service:
+        if model:
+            _tell_left_out(service, model)
         _announce(service, as_json)
         try:
             code = service.wait()
@@ -108,6 +110,16 @@ def _announce(service: InferenceService, as_json: bool) -> None:
     for owner, taken in _by_owner(service.ports.taken).items():
         console.print(f"[yellow]  taken{escape(owner)}: {', '.join(taken)}[/]", soft_wrap=True)
     console.print("[dim]  nosbuild status shows what it does; Ctrl-C stops it[/]")
+
+
+def _tell_left_out(service: InferenceService, asked: list[str]) -> None:
+    from nosbuild.cli.printing import progress
+    from nosbuild.cli.unserved_methods import unserved_methods
+
+    if left_out := unserved_methods(service.repository, asked, service.models()):
+        more = " ".join(f"-m {name}" for name in left_out)
+        told = f"not served: {', '.join(left_out)}, further methods; with them: {more}"
+        progress().print(told, style="yellow", soft_wrap=True)
 
 
 def _by_owner(taken: Mapping[int, str]) -> dict[str, list[str]]:

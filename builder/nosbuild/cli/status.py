@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.cli.options import AsJson, Url
+from nosbuild.cli.options import AsJson
+from nosbuild.cli.server_options import Server, asks_a_server
 
 if TYPE_CHECKING:
     from nosclient import ModelStatistics, ModelSummary
 
 
-def status(url: Url = "", as_json: AsJson = False) -> None:
+@asks_a_server
+def status(server: Server, as_json: AsJson = False) -> None:
     """Show the running server: its models, their state, and what they have done."""
     from nosbuild.cli.connect import connect
     from nosbuild.runtime import running_services
 
-    client, record = connect(url)
-    others = [] if url else [other for other in running_services() if other != record]
+    client, record = connect(server)
+    others = [] if server.url else [other for other in running_services() if other != record]
     with client:
         models = client.list_models()
         done = {m.name: client.statistics(m.name) for m in models if m.state == "READY"}
@@ -26,7 +28,7 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
 
         print_json(
             {
-                "service": asdict(record) if record else {"url": url},
+                "service": asdict(record) if record else {"url": server.url},
                 "others": [asdict(other) for other in others],
                 "models": [_row(model, done.get(model.name)) for model in models],
             }

@@ -28,6 +28,7 @@ from nosbuild.runtime.service_record import (
     start_time,
     write_record,
 )
+from nosbuild.runtime.triton_options import check_triton_options
 from nosbuild.store.folders import cache_folder
 
 _LIVE_SECONDS = 60.0
@@ -76,16 +77,19 @@ def serve(
         drain_timeout: seconds that requests in flight may take once the service stops; an idle
             HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
             model defines ``finalize``.
-        triton_options: further options of tritonserver, as on its command line.
+        triton_options: further options of tritonserver, as on its command line; not those that
+            the other arguments set.
         announce: let other processes of this user find the service (``nosbuild status``).
         response_cache: give models that want it Triton's response cache.
         on_progress: told what happens, one line at a time.
 
     Raises:
+        RequestError: a triton_option that nosbuild sets itself.
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
         HostError: a port in use, or something this machine lacks; so has the environment of a
             model that cannot be made.
     """
+    check_triton_options(triton_options)
     say = on_progress or _silent
     folder = Path(repository).absolute()
     servable = servable_models(folder, with_called(folder, models) if models else models)

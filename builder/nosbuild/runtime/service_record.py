@@ -52,6 +52,21 @@ def running_services() -> list[ServiceRecord]:
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
+def service_at(url: str) -> ServiceRecord | None:
+    """The service of this machine that listens at a url; None where none of them does."""
+    place = _place(url)
+    for record in running_services():
+        if place in (_place(record.grpc_url), _place(record.http_url)):
+            return record
+    return None
+
+
+def _place(url: str) -> str:
+    """Host and port, whatever the protocol and TLS."""
+    host, colon, port = url.rpartition("://")[2].rstrip("/").rpartition(":")
+    return f"{'127.0.0.1' if host == 'localhost' else host}{colon}{port}"
+
+
 def write_record(record: ServiceRecord) -> None:
     """Makes a service known; its supervisor removes the file.
 
