@@ -20,6 +20,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
 )
+from nosclient._model_info import MODEL_MANAGER
 from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
@@ -113,6 +114,7 @@ _LOST = re.compile(
 _QUEUE_FULL = "maximum queue size"
 _QUEUED_TOO_LONG = "timeout expired"
 _RESTRICTED = re.compile(r"is restricted, expecting header '(?:triton-grpc-protocol-)?([^']*)'")
+_NOT_LOADED = "is not at ready state"
 _STOPPING = re.compile(r"server (is stopping|is exiting|not ready)", re.IGNORECASE)
 _BROKEN_OFF = re.compile(r"reset by peer|EOF occurred|disconnected|\[None\]", re.IGNORECASE)
 _TOO_LARGE = re.compile(
@@ -184,7 +186,10 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     if status in ("UNAVAILABLE", "503") and (known := _unavailable(message, call, url)):
         return known
     if kind is ServerUnavailable:
-        return _lost(message, url)
+        lost = _lost(message, url)
+        is_answer = isinstance(lost, ServerUnavailable) and not lost.is_lost
+        # What the manager says of another model; to ask again at once would not help.
+        return ModelNotReady(message) if is_answer and call.model == MODEL_MANAGER else lost
     if status == "RESOURCE_EXHAUSTED":
         return _exhausted(message, call, url)
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):
@@ -209,6 +214,8 @@ def _unavailable(message: str, call: Call, url: str) -> NosClientError | None:
             f"the request to {call.model!r} waited in the server's queue until its time was over, "
             "and was not run; allow more with deadline=seconds"
         )
+    if _NOT_LOADED in message:  # for a version that was named; without one it is "not found"
+        return ModelNotFound(message)
     if _STOPPING.search(message):
         return ServerUnavailable(f"{url} takes no requests: {message}", was_sent=False)
     return None

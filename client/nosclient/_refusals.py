@@ -9,13 +9,19 @@ from collections.abc import Sequence
 
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
-from nosclient._model_info import ModelSummary, parse_index
+from nosclient._model_info import MODEL_MANAGER, ModelSummary, parse_index
 from nosclient._service import PROBE_SECONDS
 
 
-def repository_index(limit: Deadline) -> Operation[list[ModelSummary]]:
-    """Every model in the server's repository, loaded or not."""
-    return parse_index((yield Call("get_model_repository_index", limit.remaining())))
+def repository_index(limit: Deadline, home: Home | None = None) -> Operation[list[ModelSummary]]:
+    """Every model in the server's repository, loaded or not; ``home``: which server's."""
+    call = Call("get_model_repository_index", limit.remaining(), home=home)
+    return parse_index((yield call))
+
+
+def is_managed(index: Sequence[ModelSummary]) -> bool:
+    """Whether the server loads models on demand."""
+    return any(row.name == MODEL_MANAGER and row.state == "READY" for row in index)
 
 
 def explained(
@@ -29,10 +35,24 @@ def explained(
         index = yield from repository_index(Deadline(PROBE_SECONDS))
     except NosClientError:
         return error
+    return meaning(error, index, name, version, otherwise)
+
+
+def meaning(
+    error: NosClientError,
+    index: Sequence[ModelSummary],
+    name: str,
+    version: str,
+    otherwise: type[NosClientError],
+) -> NosClientError:
+    """The same, of an index that is there."""
+    if name == MODEL_MANAGER and is_managed(index):
+        return error  # its own words about another model
     rows = [row for row in index if row.name == name]
     if not rows:
-        names = ", ".join(sorted({row.name for row in index})) or "none"
-        return ModelNotFound(f"the server has no model {name!r}; it has: {names}")
+        names = sorted({row.name for row in index} - {MODEL_MANAGER})
+        has = f"the server has no model {name!r}; it has: {', '.join(names) or 'none'}"
+        return ModelNotFound(has + _near(name, names))
     ready = [row.version for row in rows if row.state == "READY"]
     if version and ready and version not in ready:
         return ModelNotFound(
@@ -41,6 +61,13 @@ def explained(
     if ready:
         return otherwise(f"model {name!r}: {error.message}")
     return ModelNotReady(f"model {name!r} {_state(rows)}; load it with load_model({name!r})")
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError]:
