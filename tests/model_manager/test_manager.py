@@ -86,9 +86,44 @@ def test_models_in_use_all_the_time_give_way_to_who_has_waited():
 def test_who_is_short_of_time_does_not_wait_for_residency():
     bench = Bench(THREE, 250)
     bench.load("a", "b")
-    bench.now += 0.3
+    bench.now += 0.4
     bench.ensure("c", timeout=4.0)
+    assert bench.begun[2:] == [], "not even now: who was told of them has not used them yet"
+    bench.now += 0.2
+    bench.step()
     assert bench.begun[2:] == [("unload", "a")]
+
+
+def test_who_is_told_that_a_model_is_loaded_finds_it_loaded():
+    bench = Bench(THREE, 250)
+    bench.load("a", "b")
+    bench.ask(operation="pin", model="b")
+    bench.now += 10
+    bench.use("a")
+    answers = bench.ensure("c")
+    bench.wait(1.7)
+    bench.use("a")
+    bench.load("a")  # it was loaded all the time; who asked is about to use it
+    bench.wait(0.4)
+    assert set(bench.loaded) == {"a", "b"}, "though c has waited for longer than residency"
+    bench.wait(0.4)
+    assert answers[0]["loaded"] == ["c"]
+    assert set(bench.loaded) == {"b", "c"}
+
+
+def test_models_that_nobody_has_seen_loaded_are_loaded_one_by_one_where_it_is_tight():
+    bench = Bench(THREE, 350)
+    for name in "abc":
+        bench.ensure(name)
+    assert bench.begun == [("load", "a")]
+    bench.end("load", "a")
+    assert bench.begun[1:] == [("load", "b")]
+    bench.settle()
+    assert set(bench.loaded) == {"a", "b", "c"}
+    roomy = Bench(THREE, 700)
+    for name in "abc":
+        roomy.ensure(name)
+    assert len(roomy.begun) == 3
 
 
 def test_pinned_models_stay_and_are_told_at_once():

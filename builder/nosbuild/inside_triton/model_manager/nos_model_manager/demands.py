@@ -71,7 +71,7 @@ def bytes_of(closure, residents):
 
 def too_big(name, closure, residents, budget):
     """A model that fits in no case."""
-    is_guess = any(not residents[one].is_observed and residents[one].bytes for one in closure)
+    is_guess = any(residents[one].is_guess for one in closure)
     guess = " (estimated from files)" * is_guess
     parts = f" with the {len(closure) - 1} that it calls" * (len(closure) > 1)
     return no_room(

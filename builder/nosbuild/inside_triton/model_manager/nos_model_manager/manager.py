@@ -227,7 +227,7 @@ class Manager:
         if demand.again and not (demand.is_begun_again or demand.name in demand.loaded):
             return False
         for one in ones:
-            one.used_at = now  # who asked is about to use it
+            one.used_at = one.promised_at = now
         self._end(key, None)
         return True
 

@@ -37,6 +37,8 @@ class Resident:
     used_at: float = 0.0
     """Last asked for, or last inference."""
     inferred_at: float | None = None
+    promised_at: float = float("-inf")
+    """When somebody was told last that it is loaded, who will use it any moment."""
     is_evicted: bool = False
     """It goes to make room, not because somebody asked for it."""
     pinned: bool = False
@@ -57,6 +59,11 @@ class Resident:
         """Takes its bytes out of the budget before it is loaded."""
         self.bytes = self.needs
         self.turn(RESERVED)
+
+    @property
+    def is_guess(self):
+        """Whether its bytes are no more than an estimate; an ensemble has none."""
+        return bool(self.bytes) and not self.is_observed
 
     @property
     def needs(self):

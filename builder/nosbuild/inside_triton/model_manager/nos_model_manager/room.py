@@ -2,13 +2,13 @@
 
 from .demands import bytes_of, too_big
 from .refusal import no_room, shown
-from .residents import GOING, LEAVING, OCCUPYING, READY, RESERVED, UNLOADED
+from .residents import GOING, LEAVING, OCCUPYING, ON_THE_WAY, READY, RESERVED, UNLOADED
 from .victims import choose
 
 FRESH_SECONDS = 0.25
 """Who goes is decided on what was seen no longer ago."""
-LEAST_SECONDS = 0.25
-"""What was loaded is used at least once, however short of time the next one is."""
+LEAST_SECONDS = 0.5
+"""For whoever was told that a model is loaded, to use it, however short of time others are."""
 
 
 class Room:
@@ -61,6 +61,8 @@ class Room:
         free = self.budget - self._residents.used() - claimed
         is_gone = all(one.state == UNLOADED for one in missing)
         if is_gone and need <= free:
+            if self._is_too_unsure(missing, need, free):
+                return need
             self._take(demand, missing, need)
             return 0
         self._judge(demand, extra)
@@ -95,6 +97,17 @@ class Room:
             again = self._residents[demand.name]
             again.extra = need
             again.turn(RESERVED)
+
+    def _is_too_unsure(self, missing, need, free):
+        """Whether estimates of models that are loaded for the first time could be too low.
+
+        Where not even twice the bytes would be free, they are loaded one after the other, so that
+        each is known before the next one is begun.
+        """
+        on_the_way = [one for one in self._residents.in_state(*ON_THE_WAY) if one.is_guess]
+        new = [one for one in missing if one.is_guess]
+        unsure = sum(one.needs for one in (*on_the_way, *new))
+        return bool(on_the_way and new) and need + unsure > free
 
     def _judge(self, demand, extra):
         """Refuse what cannot fit beside those that never go."""
@@ -133,8 +146,10 @@ class Room:
 
     def _may_go(self, one, now, patience, is_hurried):
         loaded_for, unused_for = now - one.ready_at, now - one.used_at
+        if min(loaded_for, now - one.promised_at) < LEAST_SECONDS:
+            return False
         if is_hurried:
-            return loaded_for >= LEAST_SECONDS
+            return True
         if loaded_for < self.residency:
             return False
         if unused_for < self._catalogue.idle_seconds(one.name):

@@ -23,7 +23,7 @@ def _row(one, now):
     row = {
         "state": one.state,
         "bytes": one.needs if one.state == UNLOADED else one.charge,
-        "is_estimate": not one.is_observed,
+        "is_estimate": one.is_guess,
         "idle_seconds": None if one.inferred_at is None else round(now - one.inferred_at, 1),
         "loads": one.loads,
         "evictions": one.evictions,
