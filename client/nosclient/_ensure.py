@@ -24,9 +24,10 @@ from nosclient._model_info import MODEL_MANAGER
 from nosclient._refusals import is_managed, meaning, repository_index
 from nosclient._service import PROBE_SECONDS
 
-_SHARE = 0.9
-"""Of the time that is left: the manager, which knows what was missing, shall answer before it is
-over."""
+_SHARE, _MARGIN_SECONDS = 0.9, 0.1
+"""Of the time that is left the manager gets less, so that it, which knows what was missing, answers
+before it is over. It is better than cancelling, too: Triton 2.51 may lose count of a request that
+is cancelled while its answer is on its way, and never unload that model."""
 _STILL = "is still loading"
 _FAILED = f"model {MODEL_MANAGER!r} failed: "
 
@@ -86,7 +87,8 @@ def loaded(
 def _ensure(name: str, timeout: float | None, home: Home) -> Call:
     request: dict[str, str | float] = {"operation": "ensure", "model": name}
     if timeout is not None:
-        request["timeout"] = max(0.001, timeout * _SHARE)
+        less = min(timeout * _SHARE, timeout - _MARGIN_SECONDS)
+        request["timeout"] = max(0.001, less)
     text = np.array([json.dumps(request).encode()], dtype=np.object_)
     tensors = [Tensor("request", "BYTES", text)]
     return Call("infer", timeout, MODEL_MANAGER, tensors=tensors, outputs=["answer"], home=home)

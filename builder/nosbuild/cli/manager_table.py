@@ -37,7 +37,7 @@ def manager_table(told: dict[str, Any]) -> Table:
     shown = table("model", "state", "memory", "last used", "loads", "evictions", "pinned")
     for name, row in told["models"].items():
         colour = _COLOURS.get(row["state"], "yellow")
-        failure = f"\n{escape(row['failure'])}" * ("failure" in row)
+        failure = f"\n{escape(row['failure'])}" if "failure" in row else ""
         shown.add_row(
             f"[bold]{escape(name)}[/]",
             f"[{colour}]{row['state']}[/]{failure}",

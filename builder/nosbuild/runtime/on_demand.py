@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,12 @@ from nosbuild.runtime.servable import ServableModel
 from nosbuild.runtime.service import InferenceService, load_failure
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.host_errors import cache_errors
+from nosbuild.store.in_use import unused
 
 _FILES = Path(__file__).parents[1] / "inside_triton/model_manager"
+_HELD = "held"
+"""File that the manager locks for as long as it runs."""
+_STARTS_WITHIN_SECONDS = 3600.0
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -50,6 +56,7 @@ class OnDemand:
         root = cache_folder() / "managers"
         with cache_errors():
             root.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(root)
             repository = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
             folder = repository / MODEL_MANAGER
             modules = "nos_model_manager"
@@ -63,6 +70,7 @@ class OnDemand:
                 "models": dict(self.models),
                 "broken": dict(self.broken),
             }
+            (folder / _HELD).touch()
             (folder / "manager.json").write_text(json.dumps(settings, indent=1))
         return repository
 
@@ -95,6 +103,16 @@ class OnDemand:
                     failures[name] = told_by_manager(error.message)
                     say(f"{name} does not load: {failures[name]}")
         return failures
+
+
+def _remove_abandoned(root: Path) -> None:
+    """What servers have left whose supervisor was killed, too; the manager holds its folder."""
+    for folder in root.iterdir():
+        with suppress(FileNotFoundError):  # its own supervisor removes it now
+            if time.time() - folder.stat().st_mtime > _STARTS_WITHIN_SECONDS:
+                with unused(folder / MODEL_MANAGER / _HELD) as is_free:
+                    if is_free:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_manager(

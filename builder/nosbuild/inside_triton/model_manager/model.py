@@ -7,6 +7,7 @@ BYTES[1], JSON. What is refused is an error of the request, with one of Triton's
 the request's own sender. So one instance has any number of requests waiting.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ _SETTINGS = "manager.json"
 """Written by whoever starts the server: ``host``, ``port``, ``budget`` (bytes), ``models``
 (``catalogue.py``), ``broken`` (model -> reason)."""
 _KEPT = "kept.json"
+_HELD = "held"
+"""Locked for as long as this worker runs: the folder is not abandoned."""
 
 
 class TritonPythonModel:
@@ -36,6 +39,8 @@ class TritonPythonModel:
 
     def initialize(self, args):
         folder = Path(args["model_repository"])
+        self._held = (folder / _HELD).open()
+        fcntl.flock(self._held, fcntl.LOCK_SH)
         settings = json.loads((folder / _SETTINGS).read_text())
         catalogue = Catalogue(settings["models"], settings["broken"])
         self._running = Running(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from .refusal import UNAVAILABLE, Refusal, no_room, shown
-from .residents import ON_THE_WAY, READY
+from .residents import READY
 
 _UNKNOWN_LOAD_SECONDS = 2.0
 """A guess, for a model that was not loaded yet."""
@@ -48,8 +48,7 @@ class Demand:
 
     def too_late(self, residents, budget, seconds):
         """What to tell who waited for so long in vain."""
-        states = [residents[name].state for name in self.closure]
-        if self.waits_since is None and any(state in ON_THE_WAY for state in states):
+        if self.waits_since is None:
             return Refusal(
                 UNAVAILABLE,
                 f"model {self.name!r} is still loading after {seconds:.1f} s; ask again, with a "

@@ -66,6 +66,8 @@ class Room:
             self._take(demand, missing, need)
             return 0
         self._judge(demand, extra)
+        if need <= free:
+            return need  # it waits for its own end only
         if demand.waits_since is None:
             demand.waits_since = now
         going = sum(one.charge for one in self._residents.in_state(*GOING))
