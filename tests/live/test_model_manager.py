@@ -45,6 +45,12 @@ def client(demanding):
         yield client
 
 
+@pytest.fixture(scope="module")
+def http(demanding):
+    with Client(demanding.http_url, deadline=30) as client:
+        yield client
+
+
 @pytest.fixture
 def ask(client):
     """Asks the manager; afterwards nothing is pinned, and there is room for all."""
@@ -62,12 +68,18 @@ def ask(client):
 def plain(service, **request):
     """What any program can send: one inference over HTTP, of urllib."""
     tensor = {"name": "request", "shape": [1], "datatype": "BYTES", "data": [json.dumps(request)]}
-    answer = urllib.request.urlopen(
-        f"{service.http_url}/v2/models/model_manager/infer",
-        json.dumps({"inputs": [tensor]}).encode(),
-        timeout=60,
-    )
-    return json.loads(json.load(answer)["outputs"][0]["data"][0])
+    url = f"{service.http_url}/v2/models/model_manager/infer"
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with urllib.request.urlopen(url, body, timeout=60) as answer:
+        return json.loads(json.load(answer)["outputs"][0]["data"][0])
+
+
+def refused(service, **request):
+    """Status and text of a plain request that is refused."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        plain(service, **request)
+    with caught.value as answer:
+        return answer.code, json.load(answer)["error"]
 
 
 def loads_in_log(service, model):
@@ -97,7 +109,7 @@ def together(number, work):
 
 
 def test_the_first_request_loads_its_model(demanding):
-    with Client(demanding.grpc_url) as grpc, Client(demanding.http_url) as http:
+    with Client(demanding.grpc_url) as grpc, Client(demanding.http_url) as http:  # new ones
         assert doubled(grpc, "over_grpc")
         assert doubled(http, "over_http")
         assert http.get_model_info("asked").state == "READY"
@@ -134,13 +146,10 @@ def test_a_hundred_plain_requests_over_http_are_one_load(demanding):
     answers = together(100, lambda _: plain(demanding, operation="ensure", model="plain"))
     assert {answer["state"] for answer in answers} == {"ready"}
     assert loads_in_log(demanding, "plain") == 1
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        plain(demanding, operation="ensure", model="plein")
-    assert caught.value.code == 404
-    assert "did you mean 'plain'?" in caught.value.read().decode()
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        plain(demanding, operation="explode")
-    assert caught.value.code == 400
+    code, text = refused(demanding, operation="ensure", model="plein")
+    assert (code, text) == (404, "there is no model 'plein'; did you mean 'plain'?")
+    code, text = refused(demanding, operation="explode")
+    assert (code, text.partition(";")[0]) == (400, "operation is 'explode'")
 
 
 def test_a_pipeline_is_loaded_with_its_parts(demanding, client, ask):
@@ -158,22 +167,31 @@ def test_a_stream_loads_its_model_each_time(demanding, client):
         demanding.unload_model("ticker")
 
 
-def test_a_typo_is_told_apart(client):
+@pytest.fixture(params=["grpc", "http"])
+def either(request, client, http):
+    return client if request.param == "grpc" else http
+
+
+def test_a_typo_is_told_apart(either):
     for ask in (
-        lambda: client.run("over_htp", {"x": X}),
-        lambda: client.get_model_info("over_htp"),
+        lambda: either.run("over_htp", {"x": X}),
+        lambda: either.get_model_info("over_htp"),
     ):
         with pytest.raises(ModelNotFound, match=r"no model 'over_htp'; .*did you mean 'over_http'"):
             ask()
 
 
-def test_a_model_that_does_not_load_is_told_with_its_reason(demanding, client):
-    for more in ("", "; it is not tried again for"):
-        with pytest.raises(ModelLoadFailed, match=f"no weights here.*{more}"):
-            client.run("broken", {"x": X})
-    assert loads_in_log(demanding, "broken") == 1
+def test_a_model_that_does_not_load_is_told_with_its_reason(demanding, either):
+    for more in ("", "; it is not tried again for"):  # over HTTP, it was tried a moment ago
+        with pytest.raises(ModelLoadFailed, match=f"^model 'broken' does not.*no weights.*{more}"):
+            either.run("broken", {"x": X})
+    tried = loads_in_log(demanding, "broken")
+    with pytest.raises(ModelLoadFailed, match="it is not tried again"):
+        either.run("broken", {"x": X})
+    assert loads_in_log(demanding, "broken") == tried
     with pytest.raises(RepositoryError, match="'broken' does not load: KeyError"):
         demanding.load_model("broken")  # asked for by its owner it is tried
+    assert loads_in_log(demanding, "broken") == tried + 1
 
 
 def test_the_deadline_bounds_the_load(demanding, client):
@@ -184,7 +202,7 @@ def test_the_deadline_bounds_the_load(demanding, client):
     assert doubled(client, "over_grpc"), "who gave up blocks nobody"
 
 
-def test_what_does_not_fit_goes_and_what_is_pinned_stays(demanding, client, ask):
+def test_what_does_not_fit_goes_and_what_is_pinned_stays(demanding, client, http, ask):
     unload(demanding, demanding.models())
     for name in ("a", "b"):
         assert doubled(client, name)
@@ -208,6 +226,8 @@ def test_what_does_not_fit_goes_and_what_is_pinned_stays(demanding, client, ask)
     ask("pin", model="c")
     with pytest.raises(ModelNotReady, match=r"RESOURCE_EXHAUSTED: no room for model 'b'.*again in"):
         client.run("b", {"x": X})
+    with pytest.raises(ModelNotReady, match=r"^RESOURCE_EXHAUSTED: no room for model 'b'"):
+        http.run("b", {"x": X})
     ask("budget", bytes=managed_models.MIB)
     with pytest.raises(ModelNotReady, match=r"needs \d+\.\d MiB, and the whole budget is 1\.0 MiB"):
         client.run("b", {"x": X})
