@@ -30,6 +30,8 @@ class Bench:
     """The most that was in the server at once."""
     idle_seconds: dict = field(default_factory=dict)
     broken: dict = field(default_factory=dict)
+    others: dict = field(default_factory=dict)
+    """Model -> LOADING or UNLOADING, where somebody else does it."""
 
     def __post_init__(self):
         self.manager = self.new_manager()
@@ -78,6 +80,7 @@ class Bench:
             }
             for job, name in self.jobs:
                 states[name] = "LOADING" if job == "load" else "UNLOADING"
+            states.update(self.others)
             memory = {name: size for name, size in self.loaded.items() if size}
             self.manager.looked(Seen(states, idle, memory))
             self.manager.step()

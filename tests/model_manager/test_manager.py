@@ -315,6 +315,29 @@ def test_what_others_load_and_unload_is_seen():
     assert len(bench.loaded) == 2
 
 
+def test_what_others_are_at_is_waited_for():
+    bench = Bench(THREE, 250)
+    bench.load("a")
+    bench.others["a"] = "UNLOADING"
+    answers, released = bench.ensure("a"), bench.ask(operation="release", model="a")
+    bench.wait(1)
+    assert not answers
+    assert not released
+    del bench.loaded["a"], bench.others["a"]
+    bench.wait(1)
+    assert answers[0]["loaded"] == ["a"]
+    assert released == [{"model": "a", "state": "unloaded"}]
+    bench.others["b"] = "LOADING"
+    answers = bench.ensure("b")
+    bench.wait(1)
+    assert not answers
+    del bench.others["b"]
+    bench.loaded["b"] = 100
+    bench.wait(1)
+    assert answers[0]["loaded"] == []
+    assert ("load", "b") not in bench.begun
+
+
 def test_a_new_version_is_loaded_beside_the_old_one_where_that_fits():
     bench = Bench(THREE, 210)
     bench.load("a", "b")

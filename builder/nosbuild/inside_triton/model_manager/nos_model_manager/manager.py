@@ -147,7 +147,7 @@ class Manager:
         if is_over or any(demand.waits_since is not None for demand in self._demands.values()):
             self._alarm = now + _AGAIN_SECONDS
         self._begin_jobs()
-        if any(one.is_foreign for one in self._residents.values()) and self._demands:
+        if self._waiters() and any(one.is_foreign for one in self._residents.values()):
             self._alarm = now + _AGAIN_SECONDS
             if now - self._looks.at >= _AGAIN_SECONDS:
                 self._looks.want()
@@ -264,6 +264,11 @@ class Manager:
             else:
                 models = status(self._catalogue, self._residents, self._clock())
                 self._answer(waiter, {**self._budget(), "models": models})
+
+        for one in self._residents.in_state(UNLOADED):
+            for waiter in one.releases:  # somebody else unloaded it
+                self._answer(waiter, {"model": one.name, "state": UNLOADED})
+            one.releases.clear()
 
     def _let_go(self, name, waiter):
         one = self._residents[name]
