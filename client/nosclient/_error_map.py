@@ -21,6 +21,7 @@ from nosclient._errors import (
 )
 from nosclient._grpc_failures import grpc_failure
 from nosclient._late_answers import is_timeout, too_late
+from nosclient._model_info import MODEL_MANAGER
 from nosclient._tls_failures import broken_handshake, tls_failure
 
 # Those that are not in TRITON, below, come from gRPC itself and from proxies.
@@ -181,7 +182,10 @@ def _from_server(error: Any, call: Call, url: str) -> NosClientError:
     if status in ("UNAVAILABLE", "503") and (known := _unavailable(message, call, url)):
         return known
     if kind is ServerUnavailable:
-        return _lost(message, url)
+        lost = _lost(message, url)
+        is_answer = isinstance(lost, ServerUnavailable) and not lost.is_lost
+        # What the manager says of another model; to ask again at once would not help.
+        return ModelNotReady(message) if is_answer and call.model == MODEL_MANAGER else lost
     if status == "RESOURCE_EXHAUSTED":
         return _exhausted(message, call, url)
     if call.method == "load_model" and kind in (InvalidInput, ServerError, ModelNotFound):

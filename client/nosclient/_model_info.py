@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+MODEL_MANAGER = "model_manager"
+"""The model that loads and unloads the others, on a server that loads on demand."""
+
 _NUMPY: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),

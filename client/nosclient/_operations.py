@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nosclient._call import NO_PARAMETERS, Call, Deadline, Operation
 from nosclient._codec import without_batch_axis
+from nosclient._ensure import loaded
 from nosclient._errors import (
     InferenceFailed,
     InvalidInput,
@@ -225,10 +226,16 @@ class Operations:
                     raise
                 made = None
 
-    def infer(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
-        """The answer to a prepared call, or what its failure means."""
+    def infer(
+        self, call: Call, observed: Observed, is_again: bool = False
+    ) -> Operation[dict[str, npt.NDArray[Any]]]:
+        """The answer to a prepared call, or what its failure means.
+
+        Where the server loads models on demand, the call is sent again once its model is loaded.
+        """
         name, version = call.model, call.version
         observed.sends(call)
+        asked_at = perf_counter()
         try:
             result: dict[str, npt.NDArray[Any]] = yield call
         except InvalidInput as error:
@@ -237,8 +244,19 @@ class Operations:
                 raise to_be_in_sequence(name) from error
             raise
         except ModelNotFound as error:
-            self._signatures.pop((name, version), None)
-            raise (yield from explained(error, name, version, InferenceFailed)) from error
+            known = self._signatures.pop((name, version), None)
+            # Only its first request can begin a sequence on a model that was not loaded.
+            if is_again or not (call.sequence is None or call.sequence.start):
+                raise (yield from explained(error, name, version, InferenceFailed)) from error
+            left = None if call.timeout is None else call.timeout - (perf_counter() - asked_at)
+            limit = Deadline(left)
+            failure = yield from loaded(error, name, version, InferenceFailed, limit, call.home)
+            if failure is not None:
+                raise failure from error
+            if known is not None:
+                self._signatures[name, version] = known
+            call = call._replace(timeout=limit.remaining())
+            return (yield from self.infer(call, observed, is_again=True))
         except ServerUnavailable as error:
             raise (yield from who_refused(error, name)) from error
         except InferenceFailed as error:
@@ -301,12 +319,20 @@ class Operations:
         )
         return signature, call._replace(is_item=True) if is_item else call
 
-    def refused(self, error: NosClientError, name: str, version: str) -> Operation[NosClientError]:
-        """What to raise for a stream that ended with ``error``; the signature is forgotten."""
+    def refused(
+        self, error: NosClientError, call: Call, limit: Deadline | None
+    ) -> Operation[NosClientError | None]:
+        """What to raise for a stream that ended with ``error``; the signature is forgotten.
+
+        None where its model is loaded now, by the ``limit``, so that it may be opened again.
+        """
+        name, version = call.model, call.version
         self._signatures.pop((name, version), None)
-        if isinstance(error, ModelNotFound):
+        if not isinstance(error, ModelNotFound):
+            return error
+        if limit is None:
             return (yield from explained(error, name, version, InferenceFailed))
-        return error
+        return (yield from loaded(error, name, version, InferenceFailed, limit, call.home))
 
     def is_ready(self, model: str | None, deadline: float | None) -> Operation[bool]:
         """Whether the server, and the model if one is named, would take a request now."""
@@ -385,7 +411,7 @@ class Operations:
         return signature
 
     def _describe(
-        self, name: str, version: str, limit: Deadline
+        self, name: str, version: str, limit: Deadline, is_again: bool = False
     ) -> Operation[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         try:
             return (
@@ -394,7 +420,12 @@ class Operations:
             )
         except ModelNotFound as error:
             self._signatures.pop((name, version), None)
-            raise (yield from explained(error, name, version, ModelNotReady)) from error
+            if is_again:
+                raise (yield from explained(error, name, version, ModelNotReady)) from error
+            failure = yield from loaded(error, name, version, ModelNotReady, limit)
+            if failure is not None:
+                raise failure from error
+        return (yield from self._describe(name, version, limit, is_again=True))
 
     def _probe(self, model: str | None, timeout: float | None) -> Operation[bool]:
         if model is None:

@@ -11,7 +11,7 @@ from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
-from nosclient._model_info import ModelSummary, parse_index
+from nosclient._model_info import MODEL_MANAGER, ModelSummary, parse_index
 from nosclient._nearest_name import did_you_mean
 from nosclient._service import PROBE_SECONDS
 
@@ -41,6 +41,11 @@ def is_in_a_repository(name: str, servers: int, limit: Deadline) -> Operation[bo
     return False
 
 
+def is_managed(index: Sequence[ModelSummary]) -> bool:
+    """Whether the server loads models on demand."""
+    return any(row.name == MODEL_MANAGER and row.state == "READY" for row in index)
+
+
 def explained(
     error: NosClientError, name: str, version: str, otherwise: type[NosClientError]
 ) -> Operation[NosClientError]:
@@ -52,9 +57,22 @@ def explained(
         index = yield from repository_index(Deadline(PROBE_SECONDS))
     except NosClientError:
         return error
+    return meaning(error, index, name, version, otherwise)
+
+
+def meaning(
+    error: NosClientError,
+    index: Sequence[ModelSummary],
+    name: str,
+    version: str,
+    otherwise: type[NosClientError],
+) -> NosClientError:
+    """The same, of an index that is there."""
+    if name == MODEL_MANAGER and is_managed(index):
+        return error  # its own words about another model
     rows = [row for row in index if row.name == name]
     if not rows:
-        known = sorted({row.name for row in index})
+        known = sorted({row.name for row in index} - {MODEL_MANAGER})
         names, hint = ", ".join(known) or "none", did_you_mean(name, known)
         return ModelNotFound(f"the server has no model {name!r}; it has: {names}{hint}")
     ready = [row.version for row in rows if row.state == "READY"]

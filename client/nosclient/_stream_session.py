@@ -89,6 +89,8 @@ class StreamSession:
         self._home = Home()
         self._limit = Deadline(None)
         self._is_answered = False
+        self._is_loaded = False  # on demand, for this stream
+        self._is_cancelled = False
         self._begun_again = 0
 
     def open(self) -> Operation[None]:
@@ -162,10 +164,10 @@ class StreamSession:
                     continue
                 self._leave()
                 raise
-            self._is_answered = True
+            is_first, self._is_answered = not self._is_answered, True
             if chunk is None or chunk.error:
-                yield from self._ended_early(chunk)
-                return None
+                yield from self._ended_early(chunk, is_first)
+                continue
             if self._next is not None and not chunk.outputs and chunk.is_last is False:
                 self._goes_on = True
                 continue
@@ -191,6 +193,7 @@ class StreamSession:
 
     def cancel(self) -> None:
         """Tell the server to stop; nothing if it has ended."""
+        self._is_cancelled = True
         if self._observed is not None:
             self._observed.cancelled()
         self._leave()
@@ -237,7 +240,8 @@ class StreamSession:
             self._stream.cancel()
         return True
 
-    def _ended_early(self, chunk: Chunk | None) -> Operation[None]:
+    def _ended_early(self, chunk: Chunk | None, is_first: bool) -> Operation[None]:
+        """Raises why, unless it was cancelled, or is open again since its model is loaded now."""
         if self._is_over:  # cancelled while it waited
             return
         is_own = chunk is not None and chunk.request_id == self._leg_id
@@ -246,9 +250,17 @@ class StreamSession:
             yield Turn(self._stream, "finish")
         self._leave()
         assert self._call is not None, "open() comes first"
-        name, version = self._call.model, self._call.version
-        error = _error(name, chunk, is_own=is_own)
-        raise (yield from self._operations.refused(error, name, version))
+        error = _error(self._call.model, chunk, is_own=is_own)
+        may_load = is_first and not self._is_loaded
+        self._is_loaded = True
+        limit = self._limit if may_load else None
+        failure = yield from self._operations.refused(error, self._call, limit)
+        if self._is_cancelled:
+            return
+        if failure is not None:
+            raise failure
+        self._is_over = self._is_answered = False
+        self._stream = yield self._call._replace(timeout=self._limit.remaining())
 
 
 def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:

@@ -142,6 +142,7 @@ class Client:
             InvalidInput: the inputs do not fit the model; nothing was run.
             ModelNotFound: no such model or version.
             ModelNotReady: it is not loaded, or its queue is full.
+            ModelLoadFailed: the server loads on demand, and could not load it.
             InferenceFailed: the model failed on the request.
         """
         return self._infer(name, inputs, outputs, version, deadline, priority, parameters)

@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from variants import make_variant, publish_mark, publish_variant
@@ -49,14 +50,18 @@ def _lock_as(user, file, said):
         said.put("in")
 
 
+@pytest.fixture
+def open_folder():
+    """One that others may look into; pytest closes its own to them, whenever one is started."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.parametrize("mode", [0o644, 0o666])
-def test_another_user_waits(tmp_path, mode):
-    # pytest's own folders are closed to others.
-    for folder in (tmp_path, *tmp_path.parents):
-        with suppress(PermissionError):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    file = tmp_path / PUBLISH_LOCK
+def test_another_user_waits(open_folder, mode):
+    file = open_folder / PUBLISH_LOCK
     file.touch()
     file.chmod(mode)
     said = SPAWN.Queue()

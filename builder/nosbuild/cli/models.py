@@ -1,9 +1,9 @@
-"""``nosbuild load`` and ``nosbuild unload``."""
+"""``nosbuild load``, ``unload``, ``pin`` and ``unpin``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +11,9 @@ from nosbuild.cli.server_options import Server, asks_a_server
 
 if TYPE_CHECKING:
     from nosbuild.runtime import ServiceRecord
+    from nosclient import Client
 
-_UNLOAD_SECONDS = 300.0
+_SECONDS = 300.0
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 
 
@@ -34,8 +35,39 @@ def load(server: Server, name: Name) -> None:
             require_loadable(repository, name)
             _make_environment(repository, name)
             _unload_dead(record, name)
-        client.load_model(name)
+        if _has_manager(client):
+            _ask(client, "ensure", name, again=True, models=_made_known(record, name))
+        else:
+            client.load_model(name)
     typer.echo(f"{name} is loaded")
+
+
+def _has_manager(client: Client) -> bool:
+    from nosbuild.runtime.model_manager import has_manager
+
+    return has_manager(client.list_models())
+
+
+def _ask(client: Client, operation: str, name: str, **more: Any) -> dict[str, Any]:
+    from nosbuild.errors import RepositoryError
+    from nosbuild.runtime.model_manager import ask_manager, told_by_manager
+    from nosclient import InferenceFailed
+
+    try:
+        return ask_manager(client, operation, model=name, timeout=_SECONDS, **more)
+    except InferenceFailed as error:
+        raise RepositoryError(told_by_manager(error.message)) from error
+
+
+def _made_known(record: ServiceRecord | None, name: str) -> dict[str, Any]:
+    """What the manager is to know of a model that may be new, and of those that it calls."""
+    if record is None:
+        return {}
+    from nosbuild.repository.calls import with_called
+    from nosbuild.runtime.managed_models import managed_models
+
+    repository = Path(record.repository)
+    return managed_models(repository, with_called(repository, [name]))
 
 
 def _make_environment(repository: Path, name: str) -> None:
@@ -55,7 +87,7 @@ def _unload_dead(record: ServiceRecord, name: str) -> None:
 
     url = urlsplit(record.http_url)
     control = TritonControl(url.hostname or "", url.port or 0)
-    if unload_if_worker_ended(control, record.pid, name, _UNLOAD_SECONDS):
+    if unload_if_worker_ended(control, record.pid, name, _SECONDS):
         typer.echo(f"a worker process of {name} had ended: unloaded first")
 
 
@@ -66,5 +98,36 @@ def unload(server: Server, name: Name) -> None:
 
     client, _ = connect(server, name)
     with client:
-        client.unload_model(name)
+        if _has_manager(client):
+            _ask(client, "release", name)
+        else:
+            client.unload_model(name)
     typer.echo(f"{name} is unloaded")
+
+
+@asks_a_server
+def pin(server: Server, name: Name) -> None:
+    """Keep a model that is loaded on demand, or will be: it is never unloaded for others."""
+    _set_pinned(server, name, "pin")
+    typer.echo(f"{name} is pinned")
+
+
+@asks_a_server
+def unpin(server: Server, name: Name) -> None:
+    """Let a model be unloaded when others need its memory."""
+    _set_pinned(server, name, "unpin")
+    typer.echo(f"{name} is not pinned")
+
+
+def _set_pinned(server: Server, name: str, operation: str) -> None:
+    from nosbuild.cli.connect import connect
+    from nosbuild.errors import RequestError
+
+    client, _ = connect(server, name)
+    with client:
+        if not _has_manager(client):
+            raise RequestError(
+                "this server does not load models on demand, so that none is unloaded for others",
+                "Start it with: nosbuild serve --models on-demand",
+            )
+        _ask(client, operation, name)

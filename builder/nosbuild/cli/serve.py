@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +16,36 @@ from nosbuild.cli.options import DEFAULT_REPOSITORY, AsJson, Repository
 if TYPE_CHECKING:
     from nosbuild.runtime import InferenceService
 
+
+class Which(str, Enum):
+    """Which models are loaded."""
+
+    ALL = "all"
+    ON_DEMAND = "on-demand"
+
+
 _PORT = "port; by default {} if that is free, else any free one."
 
 
 def serve(
     repository: Repository = DEFAULT_REPOSITORY,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="Load only this (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Load only this (repeatable); with on-demand: at the start, and pin it.",
+        ),
+    ] = None,
+    models: Annotated[
+        Which, typer.Option(help="Load all at the start, or each when it is first asked for.")
+    ] = Which.ALL,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What models loaded on demand may take together, e.g. 4GiB; by default half of "
+            "the memory that is free."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int | None, typer.Option(help="HTTP " + _PORT.format(8000))] = None,
@@ -51,6 +75,8 @@ def serve(
         service = start(
             repository,
             models=model,
+            on_demand=models is Which.ON_DEMAND,
+            memory=memory,
             host=host,
             http_port=http_port,
             grpc_port=grpc_port,
@@ -92,16 +118,25 @@ def _announce(service: InferenceService, as_json: bool) -> None:
                     port: owner.removeprefix(" by ") for port, owner in service.ports.taken.items()
                 },
                 "models": models,
+                "on_demand": service.is_on_demand,
                 "failures": dict(service.failures),
             }
         )
         return
     from rich.markup import escape
 
+    from nosbuild.cli.manager_table import manager_status
     from nosbuild.cli.printing import results
+    from nosbuild.runtime.memory_budget import gibibytes
 
     console = results()
-    console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
+    if service.is_on_demand:
+        told = manager_status(service.grpc_url)
+        others = [name for name in told["models"] if name not in models]
+        budget = gibibytes(told["budget_bytes"])
+        console.print(f"[green]✓[/] Triton loads on demand, in {budget}: {', '.join(others)}")
+    if models or not service.is_on_demand:
+        console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
     for name, reason in service.failures.items():
         console.print(f"[red]✗[/] {name}: {escape(reason)}")
     console.print(f"  gRPC     {service.grpc_url}")

@@ -9,20 +9,24 @@ from nosbuild.cli.options import AsJson
 from nosbuild.cli.server_options import Server, asks_a_server
 
 if TYPE_CHECKING:
-    from nosclient import ModelStatistics, ModelSummary
+    from nosclient import Client, ModelStatistics, ModelSummary
 
 
 @asks_a_server
 def status(server: Server, as_json: AsJson = False) -> None:
     """Show the running server: its models, their state, and what they have done."""
     from nosbuild.cli.connect import connect
+    from nosbuild.cli.manager_table import budget_line, manager_table, told_by
     from nosbuild.runtime import running_services
+    from nosbuild.runtime.model_manager import MODEL_MANAGER, has_manager
 
     client, record = connect(server)
     others = [] if server.url else [other for other in running_services() if other != record]
     with client:
         models = client.list_models()
-        done = {m.name: client.statistics(m.name) for m in models if m.state == "READY"}
+        told = told_by(client) if has_manager(models) else None
+        models = [model for model in models if told is None or model.name != MODEL_MANAGER]
+        done = {m.name: _done(client, m.name) for m in models if m.state == "READY"}
     if as_json:
         from nosbuild.cli.printing import print_json
 
@@ -31,6 +35,7 @@ def status(server: Server, as_json: AsJson = False) -> None:
                 "service": asdict(record) if record else {"url": server.url},
                 "others": [asdict(other) for other in others],
                 "models": [_row(model, done.get(model.name)) for model in models],
+                **({"manager": told} if told else {}),
             }
         )
         return
@@ -64,6 +69,9 @@ def status(server: Server, as_json: AsJson = False) -> None:
             *(f"{row[key]:.2f}{unit}" if key in row else "" for key, unit in _FIGURES),
         )
     results().print(shown)
+    if told:
+        results().print(f"\n{budget_line(told)}")
+        results().print(manager_table(told))
     # Triton counts them alike.
     results().print(
         "[dim]since each model was loaded; its warm-up requests are counted too. An error that "
@@ -72,6 +80,15 @@ def status(server: Server, as_json: AsJson = False) -> None:
 
 
 _FIGURES = (("items_a_batch", ""), ("queue_ms", " ms"), ("compute_ms", " ms"))
+
+
+def _done(client: Client, name: str) -> ModelStatistics | None:
+    from nosclient import ModelNotFound, ModelNotReady
+
+    try:
+        return client.statistics(name)
+    except (ModelNotFound, ModelNotReady):
+        return None  # it was unloaded since
 
 
 def _row(model: ModelSummary, done: ModelStatistics | None) -> dict[str, Any]:

@@ -42,11 +42,12 @@ def with_called(repository: Path, names: Iterable[str]) -> list[str]:
         name = waiting.pop(0)
         if name not in found:
             found[name] = None
-            waiting += _calls(ModelFolder(repository / name))
+            waiting += called_by(ModelFolder(repository / name))
     return list(found)
 
 
-def _calls(folder: ModelFolder) -> tuple[str, ...]:
+def called_by(folder: ModelFolder) -> tuple[str, ...]:
+    """The models that its newest served version calls; none where it cannot be read."""
     try:
         config = read_config(folder.config)
         lock = folder.version(newest_served(folder, config)) / LOCK

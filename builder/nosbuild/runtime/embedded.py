@@ -17,6 +17,7 @@ from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.gpu_needs import gpu_needs
 from nosbuild.runtime.model_environments import link_environments
+from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.servable import ServableModel, servable_models
@@ -45,6 +46,8 @@ def serve(
     repository: Path | str,
     *,
     models: Sequence[str] | None = None,
+    on_demand: bool = False,
+    memory: str | int | None = None,
     host: str = "127.0.0.1",
     http_port: int | None = None,
     grpc_port: int | None = None,
@@ -65,6 +68,10 @@ def serve(
         repository: the folder that holds one folder for each model.
         models: the models to load, and with them those that they call; None: all that have a
             config.pbtxt.
+        on_demand: load nothing but ``models``, which then stay, and any other when it is asked for
+            first, within ``memory``.
+        memory: what models that are loaded on demand may take together: ``4GiB``, or bytes; None:
+            half of what is free now.
         host: the address to listen on.
         http_port: None: 8000 if free, otherwise any free port; 0: any free port.
         grpc_port: likewise, 8001.
@@ -85,6 +92,7 @@ def serve(
 
     Raises:
         RequestError: a triton_option that nosbuild sets itself.
+        InputError: ``memory`` is no size, or nothing is to be loaded on demand.
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
         HostError: a port in use, or something this machine lacks; so has the environment of a
             model that cannot be made.
@@ -93,6 +101,9 @@ def serve(
     say = on_progress or _silent
     folder = Path(repository).absolute()
     servable = servable_models(folder, with_called(folder, models) if models else models)
+    if on_demand:
+        servable = servable_models(folder)  # any may be asked for
+    check_on_demand(on_demand, memory, [model.name for model in servable], folder)
     broken = unservable_models(folder, [model.name for model in servable])
     if broken and not (keep_going and len(broken) < len(servable)):
         raise _not_servable(folder, broken)
@@ -111,14 +122,17 @@ def serve(
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
     options = [*_cache_options(servable, environment, response_cache), *triton_options]
-    if keep_going:
-        # Strictly, one model that does not load makes the whole server "not ready".
+    manager = make_manager(folder, servable, models, memory, broken, say) if on_demand else None
+    if keep_going or manager:
+        # Strictly, one model that does not load, or is on its way, makes the server "not ready".
         options.insert(0, "--strict-readiness=false")
     asked = Ports(http_port, grpc_port, metrics_port)
     for attempt in range(_PORT_ATTEMPTS):
         ports = choose_ports(host, asked, prefer_triton=attempt == 0)
         say(f"Starting Triton on {_reachable(host)}:{ports.http} (HTTP), :{ports.grpc} (gRPC)")
-        service = _start(folder, servable, environment, host, ports, drain_timeout, log, options)
+        service = _start(
+            folder, servable, environment, host, ports, drain_timeout, log, options, manager
+        )
         try:
             if verbose:
                 service.echo = LogEcho(service.log_file)
@@ -128,7 +142,10 @@ def serve(
                     service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
-            failed = _load(service, servable, load_timeout, say)
+            if manager:
+                failed = manager.begin(service, load_timeout, say)
+            else:
+                failed = _load(service, servable, load_timeout, say)
             service.failures = {**broken, **failed}
             if failed and not (keep_going and len(failed) < len(servable)):
                 raise _load_failures(service)
@@ -160,12 +177,16 @@ def _start(
     drain_seconds: float,
     log_file: Path | None,
     triton_options: Sequence[str],
+    manager: OnDemand | None,
 ) -> InferenceService:
     shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
+    folders = []
+    if manager:
+        folders = [str(manager.lay_out(shm_prefix, _reachable(host), ports.http))]
     command = [
         str(environment.tritonserver),
-        f"--model-repository={repository}",
+        *(f"--model-repository={path}" for path in (repository, *folders)),
         "--model-control-mode=explicit",
         f"--backend-directory={environment.backends}",
         f"--http-address={host}",
@@ -191,9 +212,18 @@ def _start(
             drain_seconds=drain_seconds + 0.5,  # Triton's own limit comes first
             ports=[ports.http, ports.grpc],
             finalizes=any(model.finalizes for model in servable),
+            folders=folders,
         )
     )
-    return InferenceService(repository, _reachable(host), ports, log, process, environment)
+    return InferenceService(
+        repository,
+        _reachable(host),
+        ports,
+        log,
+        process,
+        environment,
+        is_on_demand=manager is not None,
+    )
 
 
 def _options(servable: Sequence[ServableModel]) -> list[str]:

@@ -79,7 +79,8 @@ def _workers(pid: int, model: str) -> int:
     """
     import psutil
 
-    instance = re.compile(rf"{re.escape(model)}_\d+_\d+")
+    # Without the first number where config.pbtxt has no instance_group.
+    instance = re.compile(rf"{re.escape(model)}(_\d+){{1,2}}")
     alive = set()
     # Not their children's: what a class forks looks the same.
     children = psutil.Process(pid).children() if psutil.pid_exists(pid) else []

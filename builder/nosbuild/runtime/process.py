@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Orders:
     """Those that clients send requests to."""
     finalizes: bool
     """A model's own code wants to be called at the end."""
+    folders: list[str] = field(default_factory=list)
+    """Made for this start, and removed with it."""
     parent: int = 0
 
 

@@ -10,10 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
+from nosbuild.repository.calls import with_called
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.environment import ServerEnvironment
 from nosbuild.runtime.loading import require_loadable, unload_if_worker_ended
+from nosbuild.runtime.managed_models import managed_models
 from nosbuild.runtime.model_environments import require_environment
+from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
 from nosbuild.runtime.server_log import LogEcho, last_lines
@@ -41,6 +44,8 @@ class InferenceService:
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
+    is_on_demand: bool = False
+    """Models are loaded when they are asked for, by a model manager."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""
@@ -82,9 +87,11 @@ class InferenceService:
         return Client(self.grpc_url)
 
     def models(self) -> list[str]:
-        """Names of the models that are loaded and ready, sorted."""
+        """Names of the models that are loaded and ready, sorted; without the model manager."""
         with self._answered():
-            return sorted({entry.name for entry in self.control.index() if entry.state == "READY"})
+            index = self.control.index()
+        ready = {entry.name for entry in index if entry.state == "READY"}
+        return sorted(ready - {MODEL_MANAGER} if self.is_on_demand else ready)
 
     def load_model(
         self,
@@ -94,7 +101,8 @@ class InferenceService:
     ) -> None:
         """Loads a model of the repository, or its newest version again.
 
-        One that is loaded, but of which a worker process has ended, is unloaded first.
+        One that is loaded, but of which a worker process has ended, is unloaded first. Where
+        models are loaded on demand, the model manager does it, and makes room if need be.
 
         Args:
             name: the model.
@@ -104,11 +112,19 @@ class InferenceService:
         Raises:
             RepositoryError: it is not there or not built, does not load, or is not what was
                 proven; the message says why.
+            RequestError: there is no room for it in the budget of a server on demand.
             HostError: what it runs in cannot be made on this machine.
         """
         require_loadable(self.repository, name)
         require_environment(self.repository, name, self.environment, on_progress or _silent)
         unload_if_worker_ended(self.control, self.pid, name, timeout)
+        if self.is_on_demand:
+            models = managed_models(self.repository, with_called(self.repository, [name]))
+            with self._managed() as client:
+                ask_manager(
+                    client, "ensure", model=name, again=True, models=models, timeout=timeout
+                )
+            return
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(
@@ -119,15 +135,37 @@ class InferenceService:
         """Unloads a model once its requests in flight are answered.
 
         Raises:
-            RequestError: it is not loaded.
+            RequestError: it is not loaded; on demand: it is pinned, or others call it.
             HostError: the server does not answer.
         """
         if name not in self.models():
             raise RequestError(
                 f"model {name!r} is not loaded", f"Loaded are: {', '.join(self.models()) or '-'}"
             )
+        if self.is_on_demand:
+            with self._managed() as client:
+                ask_manager(client, "release", model=name, timeout=timeout)
+            return
         with self._answered():
             self.control.unload(name, timeout)
+
+    @contextmanager
+    def _managed(self) -> Iterator[nosclient.Client]:
+        """A client for the model manager, whose refusals become errors of the tree."""
+        from nosclient import InferenceFailed, NosClientError, ServerUnavailable
+
+        with self.client() as client:
+            try:
+                yield client
+            except InferenceFailed as error:
+                remedy = f"Triton's log: {self.log_file}"
+                raise RepositoryError(told_by_manager(error.message), remedy) from error
+            except ServerUnavailable as error:
+                raise HostError(error.message, f"Its log is {self.log_file}.") from error
+            except NosClientError as error:
+                raise RequestError(
+                    error.message, "nosbuild status shows what is loaded."
+                ) from error
 
     @contextmanager
     def _answered(self) -> Iterator[None]:

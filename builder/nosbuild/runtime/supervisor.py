@@ -7,7 +7,7 @@ on standard output, ``{"pid": ...}`` or ``{"error": ...}`` first and ``{"exit": 
 
 The pipe closes when the parent ends, kill -9 included; then the server is stopped. A stop lets
 requests in flight finish, ends every process of the server, and removes its shared memory, its
-state file and (unless it shall be kept) its log.
+state file, the folders made for it and (unless it shall be kept) its log.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,8 @@ class Supervisor:
         for region in Path("/dev/shm").glob(self.orders["shm_prefix"] + "*"):
             region.unlink(missing_ok=True)
         (Path(self.orders["services"]) / f"{self.pid}.json").unlink(missing_ok=True)
+        for folder in self.orders["folders"]:
+            shutil.rmtree(folder, ignore_errors=True)
         if not self.keep_log:
             self.log.unlink(missing_ok=True)
 

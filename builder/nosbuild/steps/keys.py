@@ -41,7 +41,12 @@ _PYTHON = (
     *_SOURCE,
     *("batching", "requirements", "python", "system_site", "methods", "models", "pad"),
 )
-_BACKENDS = ("inside_triton", "plan/runs_on.py", "export/saving.py")
+_INSIDE = tuple(
+    f"inside_triton/{part}"
+    for part in ("backends", "model_environments", "python_model", "server_python", "shared")
+)
+"""All that a model runs on there; the model manager is beside it."""
+_BACKENDS = (*_INSIDE, "plan/runs_on.py", "export/saving.py")
 _OPTIMISE = ("optimize", "export/portable.py", "export/saving.py")
 _RESCUING = ("steps/rescuing.py", "steps/conversions.py")
 _ANSWERS = ("verify/references.py", "verify/golden.py")
@@ -68,7 +73,7 @@ def _pipeline_kind(sections: tuple[str, ...], *rooms: str) -> StepKind:
     """A step of a pipeline, which runs its models."""
     return StepKind(
         sections,
-        ("spec", "source", "environments", "verify", "inside_triton", *_COMPOSING, *rooms),
+        ("spec", "source", "environments", "verify", *_INSIDE, *_COMPOSING, *rooms),
         runs_user_code=True,
         machine_matters=True,
         functions="nosbuild.steps.pipeline_functions",

@@ -1,0 +1,107 @@
+"""The text of a request goes in; what is asked for, checked, comes out.
+
+    {"operation": "ensure", "model": "ocr", "timeout": 30}     load it unless it is loaded
+    {"operation": "ensure", "model": "ocr", "again": true}     its newest version, though loaded
+    {"operation": "release", "model": "ocr"}                   unload it
+    {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
+    {"operation": "status"}
+    {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296}
+
+``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure``, makes models known as
+``catalogue.py`` describes them.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+from .refusal import INVALID_ARG, Refusal
+
+OPERATIONS = ("ensure", "release", "pin", "unpin", "status", "budget")
+_ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin")
+_KEYS = ("operation", "model", "timeout", "bytes", "again", "models")
+DEFAULT_SECONDS = 300.0
+MOST_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request."""
+
+    operation: str
+    model: str = ""
+    timeout: float = DEFAULT_SECONDS
+    bytes: int | None = None
+    again: bool = False
+    models: dict = field(default_factory=dict)
+
+
+def read_request(text):
+    """What the text asks for.
+
+    Raises:
+        Refusal: it cannot be understood; says what may be asked.
+    """
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _bad("the request is no JSON") from None
+    if not isinstance(asked, dict):
+        raise _bad("the request is no JSON object")
+    operation = asked.get("operation")
+    if operation not in OPERATIONS:
+        raise _bad(f"operation is {operation!r}")
+    if unknown := sorted(set(asked) - set(_KEYS)):
+        raise _bad(f"{unknown[0]!r} is unknown")
+    model = asked.get("model", "")
+    if operation in _ABOUT_A_MODEL and not (isinstance(model, str) and model):
+        raise _bad(f"{operation} needs the name of a model, not {model!r}")
+    return Asked(
+        operation,
+        model,
+        _seconds(asked.get("timeout")),
+        _size(asked.get("bytes")),
+        asked.get("again") is True,
+        _models(asked.get("models") or {}),
+    )
+
+
+def _bad(found):
+    example = '{"operation": "ensure", "model": "NAME", "timeout": 30}'
+    return Refusal(
+        INVALID_ARG, f"{found}; write e.g. {example}; operations are {', '.join(OPERATIONS)}"
+    )
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _seconds(value):
+    if value is None:
+        return DEFAULT_SECONDS
+    if not _is_number(value) or value <= 0:
+        raise _bad(f"timeout is {value!r}, and must be seconds above 0")
+    return min(float(value), MOST_SECONDS)
+
+
+def _size(value):
+    if value is None:
+        return None
+    if not _is_number(value) or value < 1:
+        raise _bad(f"bytes is {value!r}, and must be a number above 0")
+    return int(value)
+
+
+def _models(value):
+    try:
+        for name, entry in value.items():
+            if not (name and isinstance(name, str) and isinstance(entry, dict)):
+                raise ValueError
+            if not all(isinstance(called, str) for called in entry.get("calls", ())):
+                raise ValueError
+            if not all(_is_number(entry.get(key, 0)) for key in ("bytes", "idle_seconds")):
+                raise ValueError
+    except (AttributeError, TypeError, ValueError):
+        raise _bad('models is not {"NAME": {"calls": [...], "bytes": 0}, ...}') from None
+    return value

@@ -1,0 +1,92 @@
+"""The models that may be loaded, and what each of them calls: data from whoever started the server.
+
+    {"ocr": {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0}, ...}
+
+``bytes`` is an estimate, until the model was loaded once. ``idle_seconds``: how long its callers
+may pause and still count on its state.
+"""
+
+import difflib
+
+from .refusal import NOT_FOUND, UNAVAILABLE, Refusal
+
+
+class Catalogue:
+    """Every model by name.
+
+    Args:
+        entries: as above; a value that is left out is empty or 0.
+        broken: model -> why it must not be loaded.
+    """
+
+    def __init__(self, entries, broken=None):
+        self._entries = {}
+        self._broken = dict(broken or {})
+        for name, entry in entries.items():
+            self.add(name, entry)
+
+    def add(self, name, entry):
+        """A model that is new, or has changed."""
+        self._entries[name] = {
+            "calls": [str(called) for called in entry.get("calls", ())],
+            "bytes": max(0, int(entry.get("bytes", 0))),
+            "idle_seconds": max(0.0, float(entry.get("idle_seconds", 0))),
+        }
+        self._broken.pop(name, None)
+
+    def names(self):
+        """All that may be loaded, sorted."""
+        return sorted(self._entries)
+
+    def __contains__(self, name):
+        return name in self._entries
+
+    def estimate(self, name):
+        """Bytes, before it was ever loaded."""
+        return self._entries[name]["bytes"]
+
+    def idle_seconds(self, name):
+        return self._entries[name]["idle_seconds"]
+
+    def calls(self, name):
+        """What it calls itself; models that are not here are for Triton to judge."""
+        return [called for called in self._entries[name]["calls"] if called in self._entries]
+
+    def callers(self, name):
+        """Who calls it, directly."""
+        return [other for other in self._entries if name in self._entries[other]["calls"]]
+
+    def closure(self, name):
+        """The model and all that it calls, what is called first."""
+        order = []
+        open_ones = set()
+
+        def visit(one):
+            if one in order or one in open_ones:
+                return
+            open_ones.add(one)
+            for called in self.calls(one):
+                visit(called)
+            order.append(one)
+
+        visit(name)
+        return order
+
+    def require(self, name):
+        """Refuse what is not here.
+
+        Raises:
+            Refusal: with the nearest names.
+        """
+        if name in self._broken:
+            raise Refusal(UNAVAILABLE, f"model {name!r} must not be loaded: {self._broken[name]}")
+        if name in self._entries:
+            return
+        raise Refusal(NOT_FOUND, f"there is no model {name!r}; {self._instead_of(name)}")
+
+    def _instead_of(self, name):
+        by_lower = {known.lower(): known for known in self._entries}
+        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+        if near:
+            return "did you mean " + " or ".join(repr(by_lower[word]) for word in near) + "?"
+        return "there are: " + (", ".join(self.names()) or "none")

@@ -1,0 +1,29 @@
+"""Why the manager does not do what it was asked for, as its answer says it."""
+
+NOT_FOUND = "NOT_FOUND"
+UNAVAILABLE = "UNAVAILABLE"
+INVALID_ARG = "INVALID_ARG"
+INTERNAL = "INTERNAL"
+
+NO_ROOM = "RESOURCE_EXHAUSTED: "
+"""Begins the text where memory is what lacks; Triton has no code for it."""
+
+
+class Refusal(Exception):
+    """One of Triton's error codes, and a text for people that says what helps."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def no_room(text, seconds):
+    """There is no room now; ``seconds``: when to ask again."""
+    advice = f"ask again in {max(1, round(seconds))} s, or unpin or unload others"
+    return Refusal(UNAVAILABLE, f"{NO_ROOM}{text}; {advice}")
+
+
+def shown(size):
+    """Bytes for people: ``1.5 GiB``, ``64.0 MiB``."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

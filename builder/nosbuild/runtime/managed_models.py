@@ -1,0 +1,86 @@
+"""Built models go in; what the model manager is told of each comes out.
+
+The same names and meanings as in ``inside_triton/model_manager/nos_model_manager/catalogue.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nosbuild.errors import RepositoryError
+from nosbuild.repository.calls import called_by
+from nosbuild.repository.config import read_config
+from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
+from nosbuild.repository.lock import read_lock
+from nosbuild.repository.served import versions_in_config
+
+_MIB = 2**20
+_PROCESS_BYTES = {"python": 32 * _MIB}
+_OTHER_PROCESS_BYTES = 64 * _MIB
+"""A worker with ONNX Runtime or TensorRT in it, and a model of no size."""
+_COPIES = {"python": 1}
+_OTHER_COPIES = 2
+"""A session's own copy of the weights beside those of the file."""
+_INSTANCES = {"python": 1}
+_OTHER_INSTANCES = 2
+"""Triton's number where config.pbtxt has none."""
+_LEAST_IDLE_SECONDS = 1.0
+"""Triton's, where ``sequence_batching`` has none."""
+
+
+def managed_models(repository: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Model -> ``calls`` (names), ``bytes`` (an estimate) and ``idle_seconds``."""
+    return {name: _entry(ModelFolder(repository / name)) for name in names}
+
+
+def _entry(folder: ModelFolder) -> dict[str, Any]:
+    try:
+        config = read_config(folder.config)
+    except RepositoryError:
+        return {"calls": [], "bytes": 0, "idle_seconds": 0.0}  # Triton says so when it loads it
+    return {
+        "calls": list(called_by(folder)),
+        "bytes": _bytes(folder, config),
+        "idle_seconds": _idle_seconds(config),
+    }
+
+
+def _bytes(folder: ModelFolder, config: Any) -> int:
+    if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
+        return 0  # no process of its own
+    backend = config.backend
+    groups = sum((group.count or 1) * (len(group.gpus) or 1) for group in config.instance_group)
+    instances = groups or _INSTANCES.get(backend, _OTHER_INSTANCES)
+    served = versions_in_config(config, folder.versions())
+    return sum(instances * _instance_bytes(folder.version(version), backend) for version in served)
+
+
+def _instance_bytes(version: Path, backend: str) -> int:
+    """At most, as the build measured it; from the files where it did not."""
+    try:
+        lock = read_lock(version / LOCK)
+    except RepositoryError:
+        lock = None
+    if lock is not None and lock.memory is not None:
+        return lock.memory["peak"]
+    process = _PROCESS_BYTES.get(backend, _OTHER_PROCESS_BYTES)
+    return process + _COPIES.get(backend, _OTHER_COPIES) * _served_bytes(version)
+
+
+def _served_bytes(version: Path) -> int:
+    """Files that a worker may read: not the golden samples."""
+    if not version.is_dir():
+        return 0
+    files = (file for file in version.rglob("*") if file.is_file())
+    return sum(
+        file.stat().st_size for file in files if GOLDEN not in file.relative_to(version).parts
+    )
+
+
+def _idle_seconds(config: Any) -> float:
+    if not config.HasField("sequence_batching"):
+        return 0.0
+    idle: int = config.sequence_batching.max_sequence_idle_microseconds
+    return max(idle / 1e6, _LEAST_IDLE_SECONDS)

@@ -1,0 +1,48 @@
+"""Whose processes are whose, read from a folder laid out as /proc is, and from /proc itself."""
+
+import os
+import subprocess
+import sys
+
+from nosbuild.inside_triton.model_manager.nos_model_manager.worker_memory import memory_of_models
+
+TRITON = 100
+
+
+def process(proc, pid, parent, *words, pss=0, pages=None):
+    folder = proc / str(pid)
+    folder.mkdir()
+    (folder / "stat").write_text(f"{pid} (a name) with) S {parent} 1 1 0")
+    (folder / "cmdline").write_bytes("\0".join(words).encode() + b"\0")
+    if pages is None:
+        (folder / "smaps_rollup").write_text(f"0-f ---p 0 [rollup]\nRss: 9 kB\nPss: {pss} kB\n")
+    else:
+        (folder / "statm").write_text(f"999 {pages} 1")
+
+
+def test_each_worker_counts_for_its_model_with_what_it_started(tmp_path):
+    process(tmp_path, TRITON, 1, "tritonserver")
+    process(tmp_path, 101, TRITON, "stub", "shm", "ocr_0_0", "DEFAULT", pss=1)
+    process(tmp_path, 102, TRITON, "stub", "shm", "ocr_0_1", "DEFAULT", pss=2)
+    process(tmp_path, 103, 102, "stub", "shm", "ocr_0_1", pss=4)  # it forked
+    process(tmp_path, 104, TRITON, "stub", "ocr_1_0_0", pss=8)  # of the model ocr_1
+    process(tmp_path, 105, TRITON, "bash", "-c", "source x && exec stub text_0 DEFAULT", pss=16)
+    process(tmp_path, 106, TRITON, "stub", "private_0_0", pages=2)
+    process(tmp_path, 107, 1, "stub", "ocr_0_0", pss=999)  # another server's
+    process(tmp_path, 108, TRITON, "stub", "unknown_0_0", pss=999)
+    (tmp_path / "self").mkdir()
+    found = memory_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], tmp_path)
+    page = os.sysconf("SC_PAGE_SIZE")
+    kib = {"ocr": 7 * 1024, "ocr_1": 8 * 1024, "text": 16 * 1024, "private": 2 * page}
+    assert found == kib
+
+
+def test_a_real_process_is_measured():
+    code = "import sys; ballast = bytearray(b'x') * (64 << 20); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "ballast_0_0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        found = memory_of_models(os.getpid(), ["ballast"])
+        child.stdin.close()
+    assert 64 << 20 < found["ballast"] < 128 << 20

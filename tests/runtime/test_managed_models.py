@@ -1,0 +1,66 @@
+"""What a model manager is told before it starts."""
+
+import os
+import time
+
+import pytest
+
+from nosbuild.errors import InputError
+from nosbuild.runtime import memory_budget as budgets
+from nosbuild.runtime.managed_models import managed_models
+from nosbuild.runtime.memory_budget import memory_budget
+from nosbuild.runtime.on_demand import OnDemand
+
+MIB = 1 << 20
+
+
+def model(repository, name, config, size=0):
+    (repository / name / "1/golden").mkdir(parents=True)
+    (repository / name / "1/model.onnx").write_bytes(bytes(size))
+    (repository / name / "1/golden/samples.npz").write_bytes(bytes(MIB))
+    (repository / name / "config.pbtxt").write_text(config)
+
+
+def test_models_are_told_with_calls_and_estimates(tmp_path):
+    step = 'step { model_name: "detect" model_version: -1 } step { model_name: "read" }'
+    model(tmp_path, "detect", 'backend: "onnxruntime" instance_group { count: 3 }', MIB)
+    model(tmp_path, "read", 'backend: "python"', MIB)
+    model(tmp_path, "ocr", f'platform: "ensemble" ensemble_scheduling {{ {step} }}')
+    sequence = "sequence_batching { max_sequence_idle_microseconds: 5000000 }"
+    model(tmp_path, "voice", f'backend: "python" {sequence}')
+    model(tmp_path, "torn", 'backend: "python')
+    told = managed_models(tmp_path, ["detect", "read", "ocr", "voice", "torn"])
+    assert told["detect"]["bytes"] == 3 * (64 + 2) * MIB
+    assert told["read"]["bytes"] == (32 + 1) * MIB
+    assert told["ocr"] == {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0.0}
+    assert told["voice"]["idle_seconds"] == 5.0
+    assert told["torn"]["bytes"] == 0
+
+
+def test_a_budget_is_a_size_or_half_of_what_is_free(tmp_path, monkeypatch):
+    said = []
+    assert memory_budget("1.5GiB", said.append) == 1536 * MIB
+    assert memory_budget(MIB, said.append) == MIB
+    assert not said
+    (tmp_path / "memory.max").write_text(f"{300 * MIB}\n")
+    (tmp_path / "memory.current").write_text(f"{100 * MIB}\n")
+    monkeypatch.setattr(budgets, "_CGROUP", tmp_path)
+    assert memory_budget(None, said.append) == 100 * MIB
+    assert said == ["Models may take 100.0 MiB: half of the memory that is free (--memory)"]
+    for wrong in ("much", 0, -3, True, "0"):
+        with pytest.raises(InputError):
+            memory_budget(wrong, said.append)
+
+
+def test_what_killed_servers_left_is_removed_and_what_is_held_stays(tmp_path, monkeypatch):
+    import fcntl
+
+    monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path))
+    manager = OnDemand(MIB, [], {}, {})
+    left, held, young = (manager.lay_out(f"{name}-", "127.0.0.1", 1) for name in "abc")
+    for folder in (left, held):
+        os.utime(folder, (time.time() - 7200, time.time() - 7200))
+    with (held / "model_manager/held").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        manager.lay_out("d-", "127.0.0.1", 1)
+        assert [folder.exists() for folder in (left, held, young)] == [False, True, True]
