@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nosbuild.errors import InputError
+from nosbuild.repository.lock import Lock, write_lock
 from nosbuild.runtime import memory_budget as budgets
 from nosbuild.runtime.managed_models import managed_models
 from nosbuild.runtime.memory_budget import memory_budget
@@ -35,6 +36,29 @@ def test_models_are_told_with_calls_and_estimates(tmp_path):
     assert told["ocr"] == {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0.0}
     assert told["voice"]["idle_seconds"] == 5.0
     assert told["torn"]["bytes"] == 0
+
+
+def test_what_the_build_measured_counts_in_place_of_an_estimate(tmp_path):
+    model(tmp_path, "detect", 'backend: "onnxruntime" instance_group { count: 3 }', MIB)
+    lock = Lock(
+        model="detect",
+        version=1,
+        variant="onnx-fp32",
+        identity="",
+        spec_digest="",
+        artifact={},
+        interface="",
+        config_sha256="",
+        steps={},
+        read={},
+        libraries={},
+        host={},
+        proof={},
+        memory={"idle": 80 * MIB, "peak": 200 * MIB, "batch": 8},
+        nosbuild="",
+    )
+    write_lock(lock, tmp_path / "detect/1/nos.lock")
+    assert managed_models(tmp_path, ["detect"])["detect"]["bytes"] == 3 * 200 * MIB
 
 
 def test_a_budget_is_a_size_or_half_of_what_is_free(tmp_path, monkeypatch):
