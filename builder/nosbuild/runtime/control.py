@@ -9,7 +9,8 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +46,8 @@ class TritonControl:
 
     host: str
     port: int
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers with the keys of APIs that are restricted."""
 
     def is_live(self) -> bool:
         """True once the server answers."""
@@ -112,7 +115,7 @@ class TritonControl:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             # Triton waits for open connections when it stops.
-            connection.request(method, path, body, {"Connection": "close"})
+            connection.request(method, path, body, {"Connection": "close", **self.keys})
             answer = connection.getresponse()
             return answer.status, answer.read()
         except http.client.HTTPException as error:

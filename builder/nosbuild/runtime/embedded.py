@@ -6,23 +6,22 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 
 from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.repository.calls import with_called
 from nosbuild.repository.unservable import unservable_models
-from nosbuild.runtime.control import TritonControl
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
+from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
 from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
+from nosbuild.runtime.restrictions import restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
-from nosbuild.runtime.service import InferenceService, load_failure
+from nosbuild.runtime.service import InferenceService
 from nosbuild.runtime.service_record import (
     ServiceRecord,
     services_folder,
@@ -35,7 +34,6 @@ from nosbuild.store.folders import cache_folder
 _LIVE_SECONDS = 60.0
 _LIVE_STEP_SECONDS = 0.02
 _PORT_ATTEMPTS = 4
-_PARALLEL_LOADS = 4
 _DRAIN_SECONDS = 2.0
 _FINALIZE_SECONDS = 10.0
 _RESPONSE_CACHE_BYTES = 64 * 1024 * 1024
@@ -145,10 +143,10 @@ def serve(
             if manager:
                 failed = manager.begin(service, load_timeout, say)
             else:
-                failed = _load(service, servable, load_timeout, say)
+                failed = load_all(service, servable, load_timeout, say)
             service.failures = {**broken, **failed}
             if failed and not (keep_going and len(failed) < len(servable)):
-                raise _load_failures(service)
+                raise load_failures(service)
             if announce:
                 _announce(service)
         except BaseException as error:
@@ -181,9 +179,11 @@ def _start(
 ) -> InferenceService:
     shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
+    restrictions = restrictions_of(triton_options)
     folders = []
     if manager:
-        folders = [str(manager.lay_out(shm_prefix, _reachable(host), ports.http))]
+        reachable = _reachable(host), ports.http, restrictions.http
+        folders = [str(manager.lay_out(shm_prefix, *reachable))]
     command = [
         str(environment.tritonserver),
         *(f"--model-repository={path}" for path in (repository, *folders)),
@@ -223,6 +223,7 @@ def _start(
         process,
         environment,
         is_on_demand=manager is not None,
+        restrictions=restrictions,
     )
 
 
@@ -268,55 +269,11 @@ def _start_failure(service: InferenceService) -> HostError:
     )
 
 
-def _load(
-    service: InferenceService,
-    servable: Sequence[ServableModel],
-    timeout: float,
-    say: Callable[[str], None],
-) -> dict[str, str]:
-    """Loads every model; name -> reason for those that do not load."""
-    failures = {}
-
-    told = Lock()
-
-    def load(model: ServableModel) -> tuple[str, str]:
-        with told:
-            say(f"Loading {model.name}")
-        control: TritonControl = service.control
-        return model.name, load_failure(control, model.name, service.log_file, timeout)
-
-    workers = min(_PARALLEL_LOADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
-        # Ensembles load what they are made of, so they come when that is there.
-        try:
-            for ensembles in (False, True):
-                group = [model for model in servable if model.is_ensemble is ensembles]
-                for name, reason in pool.map(load, group):
-                    if reason:
-                        failures[name] = reason
-                        with told:
-                            say(f"{name} does not load: {reason}")
-        except BaseException:
-            # A Ctrl-C: the loads that the pool would wait for end with the server.
-            service.process.stop()
-            raise
-    return failures
-
-
 def _not_servable(repository: Path, broken: dict[str, str]) -> RepositoryError:
     lines = [f"model {name!r}: {reason}" for name, reason in broken.items()]
     return RepositoryError(
         "\n".join([f"{repository} cannot be served:", *lines]),
         "nosbuild check tells the remedy of each; or serve the others with --keep-going.",
-    )
-
-
-def _load_failures(service: InferenceService) -> RepositoryError:
-    lines = [f"model {name!r}: {reason}" for name, reason in service.failures.items()]
-    return RepositoryError(
-        "\n".join([f"{len(lines)} of the models in {service.repository} did not load:", *lines]),
-        f"Build them again, or serve the others with --keep-going. "
-        f"Triton's log: {service.log_file}",
     )
 
 

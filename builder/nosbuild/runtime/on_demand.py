@@ -42,13 +42,16 @@ class OnDemand:
     broken: Mapping[str, str]
     """Model -> why it must not be loaded."""
 
-    def lay_out(self, prefix: str, host: str, port: int) -> Path:
+    def lay_out(
+        self, prefix: str, host: str, port: int, keys: Mapping[str, str] | None = None
+    ) -> Path:
         """Writes the manager as a model of a repository of its own, which is returned.
 
         Args:
             prefix: of the folder's name.
             host: at which the manager reaches its own server.
             port: for HTTP.
+            keys: headers with the keys of its APIs, where they are restricted.
 
         Raises:
             HostError: the cache folder cannot be written.
@@ -66,12 +69,15 @@ class OnDemand:
             settings = {
                 "host": host,
                 "port": port,
+                "keys": dict(keys or {}),
                 "budget": self.budget,
                 "models": dict(self.models),
                 "broken": dict(self.broken),
             }
             (folder / _HELD).touch()
-            (folder / "manager.json").write_text(json.dumps(settings, indent=1))
+            file = folder / "manager.json"
+            file.touch(0o600)  # the keys are secrets
+            file.write_text(json.dumps(settings, indent=1))
         return repository
 
     def begin(

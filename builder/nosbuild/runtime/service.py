@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.repository.calls import with_called
@@ -19,6 +19,7 @@ from nosbuild.runtime.model_environments import require_environment
 from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
+from nosbuild.runtime.restrictions import Restrictions
 from nosbuild.runtime.server_log import LogEcho, last_lines
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class InferenceService:
     echo: LogEcho | None = None
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
+    restrictions: Restrictions = field(default_factory=Restrictions)
+    """Of its APIs, by ``triton_options``."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""
@@ -80,11 +83,16 @@ class InferenceService:
         """False once the server has ended."""
         return self.process.is_running
 
-    def client(self) -> nosclient.Client:
-        """A client of this service over gRPC; close it, or use it in a ``with``."""
+    def client(self, **options: Any) -> nosclient.Client:
+        """A client of this service over gRPC; close it, or use it in a ``with``.
+
+        ``options`` are those of ``nosclient.Client``; keys of restricted APIs need not be among
+        them.
+        """
         from nosclient import Client
 
-        return Client(self.grpc_url)
+        options.setdefault("restricted_keys", self.restrictions.grpc)
+        return Client(self.grpc_url, **options)
 
     def models(self) -> list[str]:
         """Names of the models that are loaded and ready, sorted; without the model manager."""
@@ -195,7 +203,7 @@ class InferenceService:
     @property
     def control(self) -> TritonControl:
         """Triton's control endpoints."""
-        return TritonControl(self.host, self.ports.http)
+        return TritonControl(self.host, self.ports.http, self.restrictions.http)
 
     def __enter__(self) -> InferenceService:
         return self

@@ -27,8 +27,8 @@ from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
 
 _SETTINGS = "manager.json"
-"""Written by whoever starts the server: ``host``, ``port``, ``budget`` (bytes), ``models``
-(``catalogue.py``), ``broken`` (model -> reason)."""
+"""Written by whoever starts the server: ``host``, ``port``, ``keys`` (headers of restricted
+APIs), ``budget`` (bytes), ``models`` (``catalogue.py``), ``broken`` (model -> reason)."""
 _KEPT = "kept.json"
 _HELD = "held"
 """Locked for as long as this worker runs: the folder is not abandoned."""
@@ -45,7 +45,7 @@ class TritonPythonModel:
         catalogue = Catalogue(settings["models"], settings["broken"])
         self._running = Running(
             lambda begin: Manager(catalogue, settings["budget"], begin),
-            OwnServer(settings["host"], settings["port"]),
+            OwnServer(settings["host"], settings["port"], settings["keys"]),
             catalogue.names,
             triton_pid(),
             folder / _KEPT,
