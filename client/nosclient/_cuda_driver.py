@@ -189,6 +189,14 @@ _lock = threading.Lock()
 _loaded: list[_Driver] = []
 
 
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it
+
+
 def _driver() -> _Driver:
     with _lock:
         if not _loaded:

@@ -28,6 +28,8 @@ _SHARE, _MARGIN_SECONDS = 0.9, 0.1
 """Of the time that is left the manager gets less, so that it, which knows what was missing, answers
 before it is over. It is better than cancelling, too: Triton 2.51 may lose count of a request that
 is cancelled while its answer is on its way, and never unload that model."""
+_DAY = 86400.0
+"""Seconds, where there is no limit: the manager waits no longer."""
 _STILL = "is still loading"
 _FAILED = f"model {MODEL_MANAGER!r} failed: "
 
@@ -85,10 +87,10 @@ def loaded(
 
 
 def _ensure(name: str, timeout: float | None, home: Home) -> Call:
-    request: dict[str, str | float] = {"operation": "ensure", "model": name}
+    patience = _DAY
     if timeout is not None:
-        less = min(timeout * _SHARE, timeout - _MARGIN_SECONDS)
-        request["timeout"] = max(0.001, less)
+        patience = max(0.001, min(timeout * _SHARE, timeout - _MARGIN_SECONDS))
+    request = {"operation": "ensure", "model": name, "timeout": patience}
     text = np.array([json.dumps(request).encode()], dtype=np.object_)
     tensors = [Tensor("request", "BYTES", text)]
     return Call("infer", timeout, MODEL_MANAGER, tensors=tensors, outputs=["answer"], home=home)

@@ -40,7 +40,7 @@ GRPC: dict[str, type[NosClientError]] = {
     "OUT_OF_RANGE": ServerError,
     "UNIMPLEMENTED": ServerError,
     "INTERNAL": ServerError,
-    # Also what Triton sends when a queue is full: _operations.py asks who spoke.
+    # Also what Triton sends when a queue is full: _refusals.py asks who spoke.
     "UNAVAILABLE": ServerUnavailable,
     "DATA_LOSS": ServerError,
     "UNAUTHENTICATED": Unauthorized,

@@ -98,9 +98,10 @@ class Layout:
         Raises:
             NosClientError: it is none.
         """
-        if self._outputs and len(response) == self._outputs[-1].end:
+        known = self._outputs  # another thread may set it
+        if known and len(response) == known[-1].end:
             found = {}
-            for name, dtype, shape, before, start, end in self._outputs:
+            for name, dtype, shape, before, start, end in known:
                 if not response.startswith(before, start - len(before)):
                     break
                 found[name] = np.ndarray(shape, dtype, response[start:end])  # a view, in one step

@@ -5,6 +5,7 @@ tritonclient's own classes do the same with a copy and a loop more for each tens
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -148,6 +149,8 @@ def _array(datatype: str, raw: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any
         strings: npt.NDArray[Any] = deserialize_bytes_tensor(raw)
         return strings.reshape(shape)
     dtype = numpy_dtype(datatype)
+    if len(raw) != math.prod(shape) * (2 if datatype == "BF16" else dtype.itemsize):
+        raise ValueError(f"{len(raw)} bytes are no {datatype}{list(shape)}")
     if datatype == "BF16" and dtype == np.float32:
         halves = np.frombuffer(raw, "<u2").astype("<u4")  # see raw
         return (halves << 16).view(np.float32).reshape(shape)

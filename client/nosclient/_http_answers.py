@@ -78,6 +78,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "get_model_repository_index": _index,
     "get_inference_statistics": lambda found: parse_statistics(str(found["model_stats"]), found),
     "get_system_shared_memory_status": names_of,
+    "get_cuda_shared_memory_status": names_of,
 }
 """They fail where what is read of an answer later is not in it."""
 

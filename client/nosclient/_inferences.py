@@ -187,11 +187,15 @@ class Inferences:
                 return (yield from self.shared_memory.infer(signature, call, self.infer, observed))
             except InvalidInput:
                 # Nothing was run. It may have been made for a model that was replaced since.
-                total = self.limit(deadline).seconds
-                left = math.inf if total is None else max(0.0, total - observed.seconds)
-                if not (yield from self._signatures.has_changed(signature, call, Deadline(left))):
+                limit = Deadline(self._left(deadline, observed))
+                if not (yield from self._signatures.has_changed(signature, call, limit)):
                     raise
-                made = None
+                left, made = self._left(deadline, observed), None
+
+    def _left(self, deadline: float | None, observed: Observed) -> float:
+        """Seconds of an inference's time."""
+        total = self.limit(deadline).seconds
+        return math.inf if total is None else max(0.0, total - observed.seconds)
 
     def infer(
         self, call: Call, observed: Observed, is_again: bool = False
@@ -215,7 +219,8 @@ class Inferences:
             # Only its first request can begin a sequence on a model that was not loaded.
             if is_again or not (call.sequence is None or call.sequence.start):
                 raise (yield from explained(error, name, version, InferenceFailed)) from error
-            left = None if call.timeout is None else call.timeout - (perf_counter() - asked_at)
+            spent = perf_counter() - asked_at
+            left = None if call.timeout is None else max(0.0, call.timeout - spent)
             limit = Deadline(left)
             failure = yield from loaded(error, name, version, InferenceFailed, limit, call.home)
             if failure is not None:

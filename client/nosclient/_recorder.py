@@ -89,6 +89,7 @@ class Recorder:
         self._wire = [0, 0]
         self._traffic = {"wire": self._wire}
         self._over: deque[tuple[str, str, float, int, int]] = deque()
+        self._is_adding = False
 
     def ended(self, model: str, outcome: str, seconds: float, sent: int, received: int) -> None:
         """An inference that is over, and the bytes of it that travelled on the wire."""
@@ -129,18 +130,23 @@ class Recorder:
 
     def _add_up(self) -> None:
         with self._lock:
-            while self._over:
-                try:
-                    model, outcome, seconds, sent, received = self._over.popleft()
-                except IndexError:  # the garbage collector has come between: see the lock
-                    return
-                entry = self._models.get(model) or self._entry(model)
-                if outcome == OK:
-                    entry.ok.add(seconds)
-                else:
-                    entry.failures[outcome] = entry.failures.get(outcome, 0) + 1
-                self._wire[0] += sent
-                self._wire[1] += received
+            if self._is_adding:  # the garbage collector has come between: see the lock
+                return
+            self._is_adding = True
+            try:
+                while self._over:
+                    self._add(*self._over.popleft())
+            finally:
+                self._is_adding = False
+
+    def _add(self, model: str, outcome: str, seconds: float, sent: int, received: int) -> None:
+        entry = self._models.get(model) or self._entry(model)
+        if outcome == OK:
+            entry.ok.add(seconds)
+        else:
+            entry.failures[outcome] = entry.failures.get(outcome, 0) + 1
+        self._wire[0] += sent
+        self._wire[1] += received
 
     def _entry(self, model: str) -> _Model:
         return self._models.setdefault(model, _Model())

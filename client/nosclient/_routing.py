@@ -41,6 +41,10 @@ class Routing:
         self._is_alone = len(addresses) == 1
         self._budget = RetryBudget()
 
+    def was_answered(self) -> None:
+        """An inference that did not come this way, since nothing went wrong with it."""
+        self._budget.deposit()
+
     def routed(self, operation: Operation[T]) -> Routed[T]:
         """The operation, its calls sent to servers and sent again."""
         try:

@@ -261,6 +261,9 @@ class StreamSession:
             raise failure
         self._is_over = self._is_answered = False
         self._stream = yield self._call._replace(timeout=self._limit.remaining())
+        if self._is_cancelled:  # meanwhile
+            self._is_over = True
+            self._stream.cancel()
 
 
 def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:

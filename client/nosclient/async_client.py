@@ -239,6 +239,7 @@ class AsyncClient:
         except BaseException as error:  # noqa: BLE001 - raised again, and told, by the operation
             failures = [error]
         else:
+            self._routing.was_answered()
             return inference.answered(answer)
         return await self._drive(
             self._operations.resumed(inference, *asked, either=either), failures

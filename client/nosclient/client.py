@@ -352,6 +352,7 @@ class Client:
         except BaseException as error:  # noqa: BLE001 - raised again, and told, by the operation
             failures = [error]
         else:
+            self._routing.was_answered()
             return inference.answered(answer)
         return self._drive(self._operations.resumed(inference, *asked, either=either), failures)
 

@@ -19,6 +19,7 @@ from nosclient._call import Call, Deadline, Home, Lost, Pause, SequenceStep
 from nosclient._endpoints import LONGEST_PROBE_SECONDS, LONGEST_REST_SECONDS, Endpoints
 from nosclient._retry import RetryBudget
 from nosclient._routing import Routing
+from nosclient.testing import FakeServer
 
 
 class Clock:
@@ -385,3 +386,16 @@ def test_counters_of_all_servers_that_live_are_collected():
     assert servers.run(call) == {"model_stats": [1, 2, 3]}
     with pytest.raises(ServerUnavailable):
         Servers(refused(), refused()).run(call)
+
+
+def test_inferences_that_go_well_fill_the_budget():
+    server = FakeServer()
+
+    @server.model(inputs={"x": "FP32[1]"}, outputs={"y": "FP32[1]"})
+    def same(x):
+        return {"y": x}
+
+    with server.client() as client:
+        for _ in range(1000):
+            client.run("same", {"x": [1.0]})
+        assert client._routing._budget._tokens > RetryBudget.RESERVE + 100

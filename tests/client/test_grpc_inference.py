@@ -1,5 +1,7 @@
 """Inferences as bytes on gRPC's wire, held against protobuf's own reading and writing of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
@@ -171,3 +173,25 @@ def test_an_answer_that_is_cut_off_is_an_error_of_ours(known, cut):
         layout.answer(whole, call(), URL)
     with pytest.raises(NosClientError, match="deserializ"):
         layout.answer(whole[:-cut], call(), URL)
+
+
+def test_contents_of_another_size_than_declared_are_an_error_of_ours():
+    wrong = response(Y)
+    wrong.raw_output_contents[0] += b"\0\0\0\0"
+    with pytest.raises(NosClientError, match="deserializing"):
+        Layouts().of(call()).answer(wrong.SerializeToString(), call(), URL)
+
+
+def test_threads_whose_answers_differ_do_not_get_in_each_others_way():
+    layout = Layouts().of(call())
+    foretold = response(Y).SerializeToString()
+    words = response(("y", "BYTES", WORD)).SerializeToString()
+
+    def read(sent, dtype):
+        for _ in range(3000):
+            assert layout.answer(sent, call(), URL)["y"].dtype == dtype
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(read, *one) for one in ((foretold, np.float32), (words, object)) * 2]
+        for future in done:
+            future.result()

@@ -363,6 +363,43 @@ def test_a_model_with_states_is_spared_for_as_long_as_its_callers_may_pause():
     assert set(bench.loaded) == {"a", "c"}
 
 
+def test_a_model_with_states_is_spared_even_by_who_is_short_of_time():
+    bench = Bench(THREE, 250, idle_seconds={"a": 60})
+    bench.load("a", "b")
+    bench.now += 10
+    bench.use("b", "a")
+    bench.now += 0.6
+    bench.ensure("c", timeout=4.0)
+    assert bench.begun[2:] == [("unload", "b")]
+
+
+def test_a_load_that_began_before_is_not_what_again_asks_for():
+    bench = Bench(THREE, 250)
+    first = bench.ensure("a")
+    again = bench.ensure("a", again=True)
+    bench.end("load", "a")
+    assert first[0]["loaded"] == ["a"]
+    assert not again, "that may have been the older version"
+    later = bench.ensure("a", again=True)
+    assert bench.begun == [("load", "a")] * 2
+    bench.end("load", "a")
+    assert again[0]["loaded"] == ["a"]
+    assert not later, "it was asked for once that load had begun"
+    bench.settle()
+    assert later[0]["loaded"] == ["a"]
+    assert bench.begun == [("load", "a")] * 3
+
+
+def test_what_only_pinned_models_take_too_much_of_is_not_looked_at_for_ever():
+    bench = Bench(THREE, 250, sizes={"a": 300})
+    bench.load("b")
+    bench.ask(operation="pin", model="a")
+    bench.ask(operation="ensure", model="a")
+    bench.wait(10)
+    assert set(bench.loaded) == {"a"}
+    assert bench.manager.wakes_at() is None
+
+
 def test_release_unloads_and_is_answered_once_it_is_gone():
     bench = Bench(THREE, 250)
     bench.load("a")
@@ -430,6 +467,10 @@ def test_a_model_that_is_made_known_later_can_be_loaded():
         {"operation": "ensure", "model": "a", "modell": "b"},
         {"operation": "ensure", "model": "a", "models": {"a": 3}},
         {"operation": "ensure", "model": "a", "models": {"a": {"calls": [1]}}},
+        {"operation": "ensure", "model": "a", "models": {"model_manager": {}}},
+        {"operation": "release", "model": "a", "models": {"a": {}}},
+        {"operation": "status", "timeout": 10**400},
+        {"operation": "budget", "bytes": 10**400},
         {"operation": "budget", "bytes": 0},
         {"operation": "budget", "bytes": True},
     ],

@@ -31,6 +31,8 @@ def test_each_worker_counts_for_its_model_with_what_it_started(tmp_path):
     process(tmp_path, 107, 1, "stub", "ocr_0_0", pss=999)  # another server's
     process(tmp_path, 108, TRITON, "stub", "unknown_0_0", pss=999)
     (tmp_path / "self").mkdir()
+    process(tmp_path, 109, 1)
+    (tmp_path / "109/stat").write_bytes(b"109 (\xff\xfe) S 1 1 1 0")  # a name may be any bytes
     found = memory_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], tmp_path)
     page = os.sysconf("SC_PAGE_SIZE")
     kib = {"ocr": 7 * 1024, "ocr_1": 8 * 1024, "text": 16 * 1024, "private": 2 * page}

@@ -62,6 +62,8 @@ class OnDemand:
             _remove_abandoned(root)
             repository = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
             folder = repository / MODEL_MANAGER
+            folder.mkdir()
+            (folder / _HELD).touch()  # by which it is known to be abandoned, were this to end here
             modules = "nos_model_manager"
             shutil.copytree(_FILES / modules, folder / "1" / modules, ignore=_IGNORED)
             shutil.copy(_FILES / "model.py", folder / "1")
@@ -74,7 +76,6 @@ class OnDemand:
                 "models": dict(self.models),
                 "broken": dict(self.broken),
             }
-            (folder / _HELD).touch()
             file = folder / "manager.json"
             file.touch(0o600)  # the keys are secrets
             file.write_text(json.dumps(settings, indent=1))

@@ -27,8 +27,9 @@ def restrictions_of(options: Sequence[str]) -> Restrictions:
 
 def _keys(options: Sequence[str], wanted: str) -> dict[str, str]:
     keys = {}
-    for option in options:
-        name, _, restricted = option.lstrip("-").partition("=")
+    for option, following in zip(options, [*options[1:], ""], strict=True):
+        name, has_equals, restricted = option.lstrip("-").partition("=")
+        restricted = restricted if has_equals else following  # in an element of its own
         key, has_value, value = restricted.partition(":")[2].partition("=")
         if name == wanted and has_value:
             keys[key] = value

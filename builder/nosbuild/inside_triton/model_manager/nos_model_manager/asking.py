@@ -20,6 +20,8 @@ from .refusal import INVALID_ARG, Refusal
 OPERATIONS = ("ensure", "release", "pin", "unpin", "status", "budget")
 _ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin")
 _KEYS = ("operation", "model", "timeout", "bytes", "again", "models")
+MANAGER = "model_manager"
+"""This model itself, which is not among those that it loads and unloads."""
 DEFAULT_SECONDS = 300.0
 MOST_SECONDS = 86400.0
 
@@ -53,6 +55,8 @@ def read_request(text):
         raise _bad(f"operation is {operation!r}")
     if unknown := sorted(set(asked) - set(_KEYS)):
         raise _bad(f"{unknown[0]!r} is unknown")
+    if "models" in asked and operation != "ensure":
+        raise _bad("'models' belongs to ensure")
     model = asked.get("model", "")
     if operation in _ABOUT_A_MODEL and not (isinstance(model, str) and model):
         raise _bad(f"{operation} needs the name of a model, not {model!r}")
@@ -74,7 +78,12 @@ def _bad(found):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def _seconds(value):
@@ -97,6 +106,8 @@ def _models(value):
     try:
         for name, entry in value.items():
             if not (name and isinstance(name, str) and isinstance(entry, dict)):
+                raise ValueError
+            if name == MANAGER:
                 raise ValueError
             if not all(isinstance(called, str) for called in entry.get("calls", ())):
                 raise ValueError

@@ -38,6 +38,8 @@ class Demand:
     """Since when there was no room for it."""
     loaded: list = field(default_factory=list)
     """What was loaded for it."""
+    born_after: int = 0
+    """Loads that had begun before it: what those bring may be an older version."""
 
     def is_in_a_hurry(self, now, residents, residency):
         """Whether somebody's time would run out if it waited for another model's residency."""

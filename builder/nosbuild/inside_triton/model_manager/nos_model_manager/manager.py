@@ -46,6 +46,7 @@ class Manager:
         self._after_look = []
         self._answers = []
         self._alarm = None
+        self._loads_begun = 0
         self.is_changed = False
         """Whether there is something new to keep."""
         self._looks.want()  # what is loaded already
@@ -91,7 +92,7 @@ class Manager:
             one.observe(size)
         self.is_changed = True
         for demand in self._demands.values():
-            if name in demand.closure:
+            if name in demand.closure and one.load_number > demand.born_after:
                 demand.loaded.append(name)
 
     def not_loaded(self, name, reason):
@@ -187,13 +188,22 @@ class Manager:
     def _ensure(self, asked, waiter, now):
         name, key = asked.model, (asked.model, asked.again)
         demand = self._demands.get(key)
+        if asked.again and demand is not None and self._has_begun(demand):
+            # What is being loaded may be older than what is asked for now.
+            key = (asked.model, asked.again, self._loads_begun)
+            demand = self._demands.get(key)
         if demand is None:
             closure = self._catalogue.closure(name)
             if not asked.again:
                 self._brake(name, closure, now)
             demand = Demand(name, closure, self._looks.want(), asked.again)
+            demand.born_after = self._loads_begun
             self._demands[key] = demand
         demand.waiters.append(waiter)
+
+    def _has_begun(self, demand):
+        number = self._residents[demand.name].load_number
+        return demand.is_begun_again or number > demand.born_after
 
     def _brake(self, name, closure, now):
         for one in (self._residents[called] for called in closure):
@@ -292,6 +302,8 @@ class Manager:
             if loading < _PARALLEL_LOADS and all(other.state == READY for other in called):
                 one.turn(LOADING)
                 loading += 1
+                self._loads_begun += 1
+                one.load_number = self._loads_begun
                 self._run("load", one.name)
         for one in self._residents.in_state(LEAVING):
             if not self._residents.callers(one.name):

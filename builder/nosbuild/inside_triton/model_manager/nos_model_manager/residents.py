@@ -32,6 +32,8 @@ class Resident:
     is_foreign: bool = False
     """Somebody else loads or unloads it now."""
     epoch: int = 0
+    load_number: int = 0
+    """Of its last load, among all that were begun."""
     """Counts changes of state, so that what was seen before one is not believed after it."""
     ready_at: float = 0.0
     used_at: float = 0.0

@@ -79,7 +79,7 @@ class Room:
         return need
 
     def relieve(self, spared, now, looks):
-        """Tells some to go where more is in use than the budget allows; True where that is so."""
+        """Tells some to go where more is in use than the budget allows; True where some may yet."""
         going = sum(one.charge for one in self._residents.in_state(*GOING))
         over = self._residents.used() - going - self.budget
         if over <= 0:
@@ -87,8 +87,23 @@ class Room:
             return False
         if self._over_since is None:
             self._over_since = now
-        self._make_room(over, spared, now, looks, now - self._over_since, False)
+        kept = self._kept()
+        freeable = sum(
+            one.charge for one in self._residents.in_state(READY) if one.name not in kept
+        )
+        if not freeable:
+            return False  # until something else happens
+        shortage = min(over, freeable)
+        self._make_room(shortage, spared, now, looks, now - self._over_since, False)
         return True
+
+    def _kept(self):
+        """Names of pinned models, and of those that they call."""
+        kept = set()
+        for one in self._residents.in_state(*OCCUPYING):
+            if one.pinned:
+                kept.update(self._catalogue.closure(one.name))
+        return kept
 
     def _take(self, demand, missing, need):
         demand.waits_since = None
@@ -116,11 +131,7 @@ class Room:
         own = bytes_of(demand.closure, self._residents)
         if own > self.budget:
             raise too_big(demand.name, demand.closure, self._residents, self.budget)
-        kept = set()
-        for one in self._residents.in_state(*OCCUPYING):
-            if one.pinned:
-                kept.update(self._catalogue.closure(one.name))
-        others = sum(self._residents[name].charge for name in kept - set(demand.closure))
+        others = sum(self._residents[name].charge for name in self._kept() - set(demand.closure))
         if own + others + extra > self.budget:
             what = f"the new version of {demand.name!r}, beside the old one" if extra else ""
             raise no_room(
@@ -150,11 +161,11 @@ class Room:
         loaded_for, unused_for = now - one.ready_at, now - one.used_at
         if min(loaded_for, now - one.promised_at) < LEAST_SECONDS:
             return False
+        if unused_for < self._catalogue.idle_seconds(one.name):
+            return False  # its callers may count on a state in it
         if is_hurried:
             return True
         if loaded_for < self.residency:
             return False
-        if unused_for < self._catalogue.idle_seconds(one.name):
-            return False  # its callers may count on a state in it
         # One that is in use all the time goes to who has waited for as long.
         return unused_for >= self.residency or patience >= self.residency

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .demands import Waiter
 from .looking import Seen
+from .refusal import INTERNAL, Refusal
 from .worker_memory import memory_of_models
 
 _LOAD_SECONDS = 600.0
@@ -51,7 +52,14 @@ class Running:
     def submit(self, text, send):
         """Takes a request; ``send`` is called with its answer, a dict or a Refusal, later."""
         waiter = Waiter(send, float("inf"))
-        self._events.put(lambda manager: manager.ask(text, waiter))
+        self._events.put(lambda manager: self._ask(manager, text, waiter))
+
+    def _ask(self, manager, text, waiter):
+        try:
+            manager.ask(text, waiter)
+        except Exception as error:  # noqa: BLE001 - a bug is no reason to leave a request unanswered
+            self._warn(traceback.format_exc())
+            waiter.send(Refusal(INTERNAL, f"the request cannot be handled: {error}"))
 
     def close(self, timeout=5.0):
         """Answers all who wait, and ends."""
@@ -105,7 +113,7 @@ class Running:
             return
         now = time.time()
         idle = {name: max(0.0, now - last) for name, last in used.items()}
-        seen = Seen(states, idle, memory_of_models(self._pid, self._names()))
+        seen = Seen(states, idle, self._memory())
         self._events.put(lambda manager: manager.looked(seen))
 
     def _load(self, name):
@@ -117,8 +125,16 @@ class Running:
             self._events.put(lambda manager: manager.not_loaded(name, reason))
             return
         seconds = time.monotonic() - began
-        size = memory_of_models(self._pid, self._names()).get(name, 0)
+        size = self._memory().get(name, 0)
         self._events.put(lambda manager: manager.loaded(name, seconds, size))
+
+    def _memory(self):
+        """Bytes of each model's processes; nothing where /proc does not tell."""
+        try:
+            return memory_of_models(self._pid, self._names())
+        except Exception:  # noqa: BLE001 - the manager waits for the end of the job that asks
+            self._warn(traceback.format_exc())
+            return {}
 
     def _unload(self, name):
         reason = ""

@@ -37,7 +37,8 @@ def _children(proc):
     for folder in proc.iterdir():
         if folder.name.isdigit():
             try:
-                text = (folder / "stat").read_text()
+                # The name of a process may be any bytes.
+                text = (folder / "stat").read_text(errors="replace")
             except OSError:
                 continue  # it ended just now
             parent = int(text.rpartition(")")[2].split()[1])
