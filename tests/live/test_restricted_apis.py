@@ -42,3 +42,4 @@ def test_keys_are_read_from_the_options():
     assert found.grpc == {"admin-key": "geheim"}
     assert restrictions_of(["--http-restricted-api=health", "--log-verbose=1"]).http == {}
     assert restrictions_of(["--http-restricted-api", "health:k=v", "--x"]).http == {"k": "v"}
+    assert restrictions_of(()).grpc == {}

@@ -27,7 +27,7 @@ def restrictions_of(options: Sequence[str]) -> Restrictions:
 
 def _keys(options: Sequence[str], wanted: str) -> dict[str, str]:
     keys = {}
-    for option, following in zip(options, [*options[1:], ""], strict=True):
+    for option, following in zip(options, [*options, ""][1:], strict=True):
         name, has_equals, restricted = option.lstrip("-").partition("=")
         restricted = restricted if has_equals else following  # in an element of its own
         key, has_value, value = restricted.partition(":")[2].partition("=")
