@@ -37,7 +37,7 @@ def array_for(info: TensorInfo, value: Any, strict: bool) -> npt.NDArray[Any]:
             return value  # the usual case, as quickly as can be
         return _from_typed(info, value, strict)
     if isinstance(value, DeviceArray):
-        if value.dtype == info.dtype and info.datatype != "BF16":
+        if value.dtype == info.dtype and datatype != "BF16":
             # Until SharedMemory has found a place for it, only its shape is looked at.
             return cast_type("npt.NDArray[Any]", value)
         value = value.source

@@ -44,8 +44,7 @@ Method = Literal[
 """
 
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-NO_PARAMETERS = _NOTHING
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Tensor(NamedTuple):
@@ -98,15 +97,15 @@ class Call(NamedTuple):
     tensors: Sequence[Tensor] = ()
     outputs: Sequence[str] | None = None
     priority: int = 0
-    parameters: Mapping[str, str | int | float | bool] = _NOTHING
+    parameters: Mapping[str, str | int | float | bool] = NOTHING
     request_id: str = ""
     farewell: Call | None = None
     """Of a stream: the request that lets its model stop; None where nothing but cancelling does."""
     sequence: SequenceStep | None = None
-    places: Mapping[str, Place] = _NOTHING
+    places: Mapping[str, Place] = NOTHING
     """Outputs that the server is to write into shared memory."""
     region: RegionCall | None = None
-    headers: Mapping[str, str] = _NOTHING
+    headers: Mapping[str, str] = NOTHING
     """Sent beside the request: gRPC's metadata, HTTP's headers. Names in lower case."""
     is_item: bool = False
     """True where the batch axis was added to one item's inputs; its answer comes without."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy.typing as npt
 
-from nosclient._call import NO_PARAMETERS, Call, Deadline, Operation
+from nosclient._call import NOTHING, Call, Deadline, Operation
 from nosclient._codec import without_batch_axis
 from nosclient._ensure import loaded
 from nosclient._errors import (
@@ -136,7 +136,7 @@ class Inferences:
             tensors,
             asked,
             priority,
-            parameters or NO_PARAMETERS,
+            parameters or NOTHING,
             headers=observed.headers,
             is_item=is_item,
         )
@@ -286,7 +286,7 @@ class Inferences:
             tensors,
             asked,
             priority,
-            parameters or NO_PARAMETERS,
+            parameters or NOTHING,
             headers=headers,
         )
         return signature, call._replace(is_item=True) if is_item else call

@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
+from support.same_model import write_same_model
 
 import nosbuild
 from nosbuild.runtime.model_manager import ask_manager
@@ -38,28 +39,8 @@ DEADLINE = 60.0
 SAMPLE_SECONDS = 0.2
 PORTS = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
 X = np.ones((1, 16), np.float32)
-
-_CODE = """
-import triton_python_backend_utils as pb_utils
-
-BALLAST = bytearray(b"x") * (48 << 20)
-
-
-class TritonPythonModel:
-    def execute(self, requests):
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("y", request.inputs()[0].as_numpy())])
-            for request in requests
-        ]
-"""
-_CONFIG = """
-backend: "python"
-max_batch_size: 64
-dynamic_batching { }
-instance_group { count: 1 kind: KIND_CPU }
-input { name: "x" data_type: TYPE_FP32 dims: [ 16 ] }
-output { name: "y" data_type: TYPE_FP32 dims: [ 16 ] }
-"""
+BALLAST = 48 << 20
+"""Bytes that make a model worth its unloading."""
 
 
 def main() -> None:
@@ -71,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder)
         for name in MODELS:
-            _write(repository / name)
+            write_same_model(repository, X.size, name, BALLAST)
         more = {"on_demand": True, "memory": "8GiB"}
         with nosbuild.serve(repository, **PORTS, **more) as service:
             crowd = _crowd(service, options.seconds)
@@ -225,12 +206,6 @@ def _p50(call: Callable[[], object]) -> float:
         call()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds) * 1e3
-
-
-def _write(folder: Path) -> None:
-    (folder / "1").mkdir(parents=True)
-    (folder / "1/model.py").write_text(_CODE)
-    (folder / "config.pbtxt").write_text(f'name: "{folder.name}"{_CONFIG}')
 
 
 def _print(crowd: Crowd, hot: dict[str, float]) -> None:

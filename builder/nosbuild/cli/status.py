@@ -42,7 +42,7 @@ def status(server: Server, as_json: AsJson = False) -> None:
     from rich.markup import escape
 
     from nosbuild.cli.printing import results, table
-    from nosbuild.runtime.control import clean_reason
+    from nosbuild.inside_triton.model_manager.nos_model_manager.reasons import clean_reason
 
     if record:
         lines = (f"Triton [dim]pid {record.pid}[/]", record.repository)

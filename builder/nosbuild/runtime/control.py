@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from nosbuild.inside_triton.model_manager.nos_model_manager.reasons import clean_reason
+
 _QUICK_SECONDS = 5.0
-_WHERE = re.compile(r"^\s*(?P<file>\S.*)\((?P<line>\d+)\): (?P<function>\S+)", re.MULTILINE)
 
 
 class ControlRefused(Exception):
@@ -122,19 +122,3 @@ class TritonControl:
             raise ConnectionError(str(error) or type(error).__name__) from error
         finally:
             connection.close()
-
-
-def clean_reason(text: str) -> str:
-    """What went wrong, without the words Triton wraps around it.
-
-    Of a Python traceback the innermost frame is kept, as ``(file:line in function)``.
-    """
-    text = re.sub(r"^load failed for model '[^']*': ", "", text.strip())
-    text = re.sub(r"version \d+ is at UNAVAILABLE state: ", "", text)
-    message, _, frames = text.partition("\n\nAt:\n")
-    message = re.sub(r"^(Internal|Invalid argument|Not found|Unsupported): ", "", message)
-    message = message.removeprefix("TritonModelException: ").strip().rstrip(";").strip()
-    where = _WHERE.search(frames)
-    if where and "/backends/" not in where["file"]:
-        return f"{message} ({where['file'].strip()}:{where['line']} in {where['function']})"
-    return message

@@ -7,6 +7,8 @@ from pathlib import Path
 _MODEL = """
 import triton_python_backend_utils as pb_utils
 
+BALLAST = bytearray(b"x") * {ballast}
+
 
 class TritonPythonModel:
     def execute(self, requests):
@@ -24,11 +26,14 @@ output {{ name: "y" data_type: TYPE_FP32 dims: [ {size} ] }}
 """
 
 
-def write_same_model(repository: Path, size: int) -> str:
-    """Model ``same_<size>`` (x -> y, each float32[batch, size]); returns its name."""
-    name = f"same_{size}"
+def write_same_model(repository: Path, size: int, name: str = "", ballast: int = 0) -> str:
+    """A model (x -> y, each float32[batch, size]); returns its name, ``same_<size>`` as a rule.
+
+    ``ballast``: bytes that its process holds for nothing.
+    """
+    name = name or f"same_{size}"
     version = repository / name / "1"
     version.mkdir(parents=True)
-    (version / "model.py").write_text(_MODEL)
+    (version / "model.py").write_text(_MODEL.format(ballast=ballast))
     (version.parent / "config.pbtxt").write_text(_CONFIG.format(size=size))
     return name

@@ -5,13 +5,13 @@ Never ``pb_utils.load_model``: it holds the interpreter's lock for the whole of 
 
 import http.client
 import json
-import re
 import time
 from urllib.parse import quote
 
+from .reasons import clean_reason
+
 QUICK_SECONDS = 10.0
 _POLL_SECONDS = 0.02
-_WHERE = re.compile(r"^\s*(?P<file>\S.*)\((?P<line>\d+)\): (?P<function>\S+)", re.MULTILINE)
 
 
 class ServerRefused(Exception):
@@ -97,19 +97,3 @@ def _reason(body, status):
     except (ValueError, KeyError, TypeError):
         return body.decode(errors="replace") or f"HTTP status {status}"
     return clean_reason(text)
-
-
-def clean_reason(text):
-    """What went wrong, without the words Triton wraps around it.
-
-    Of a Python traceback the innermost frame is kept, as ``(file:line in function)``.
-    """
-    text = re.sub(r"^load failed for model '[^']*': ", "", text.strip())
-    text = re.sub(r"version \d+ is at UNAVAILABLE state: ", "", text)
-    message, _, frames = text.partition("\n\nAt:\n")
-    message = re.sub(r"^(Internal|Invalid argument|Not found|Unsupported): ", "", message)
-    message = message.removeprefix("TritonModelException: ").strip().rstrip(";").strip()
-    where = _WHERE.search(frames)
-    if where and "/backends/" not in where["file"]:
-        return f"{message} ({where['file'].strip()}:{where['line']} in {where['function']})"
-    return message
