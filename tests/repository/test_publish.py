@@ -111,15 +111,27 @@ def test_folders_that_no_build_made_are_left_alone(publish, model):
     assert ModelFolder(model).versions() == [7, 9, 10, 11]
 
 
-def test_warmup_files_do_not_pile_up(publish, model, repository):
-    publish("first")
-    publish("second", BATCHED.replace("[batch, 4]", "[batch, 5]"))
-    named = {
+def warmup_files(model):
+    return {path.name for path in (model / "warmup").iterdir()}
+
+
+def named_warmup_files(model):
+    return {
         tensor.input_data_file
         for warmup in read_config(model / "config.pbtxt").model_warmup
         for tensor in warmup.inputs.values()
     }
-    assert {path.name for path in (model / "warmup").iterdir()} == named
+
+
+def test_warmup_files_stay_as_long_as_their_versions(publish, model):
+    """A server that serves an older version reads them when it loads that again."""
+    named = []
+    for mark, size in zip("abcde", range(4, 9), strict=True):
+        publish(mark, BATCHED.replace("[batch, 4]", f"[batch, {size}]"))
+        named.append(named_warmup_files(model))
+    assert ModelFolder(model).versions() == [3, 4, 5]
+    assert warmup_files(model) == named[2] | named[3] | named[4]
+    assert not warmup_files(model) & named[0]
 
 
 def test_warmup_files_of_the_user_stay(publish, model):

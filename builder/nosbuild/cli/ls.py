@@ -24,6 +24,8 @@ def ls(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) -> 
     shown = table("model", "version", "variant", "size", "memory", "batch", "what it does")
     for row in rows:
         version = str(row.version) if row.version else "[yellow]not built[/]"
+        if row.refused:
+            version += f" [red]({row.refused} refused)[/]"
         size = megabytes(row.size_bytes) if row.size_bytes else ""
         memory = megabytes(row.memory_bytes) if row.memory_bytes else ""
         batch = str(row.max_batch_size) if row.max_batch_size else "[dim]none[/]"

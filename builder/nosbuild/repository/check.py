@@ -16,6 +16,7 @@ from nosbuild.repository.config import read_config, write_text
 from nosbuild.repository.ensemble_check import ensemble_changes
 from nosbuild.repository.layout import (
     LOCK,
+    REFUSED,
     STAGING_PREFIX,
     WARMUP,
     ModelFolder,
@@ -25,7 +26,9 @@ from nosbuild.repository.lock import Lock, read_lock, spec_digest
 from nosbuild.repository.proven import differences, engine_refusal
 from nosbuild.repository.python_check import python_changes
 from nosbuild.repository.python_config import PYTHON
+from nosbuild.repository.refused import refusal_of
 from nosbuild.repository.served import (
+    accepted_versions,
     alike_versions,
     built_versions,
     served_versions,
@@ -226,8 +229,20 @@ class _Check:
                 yield self._error(found.file, found.message, found.remedy or self._rebuild)
             if reason := engine_refusal(self.folder.version(version)):
                 yield self._engine(self.folder.version(version), reason)
-        if built := built_versions(self.folder):
+        yield from self._refused(wanted)
+        if built := accepted_versions(self.folder):
             yield from self._newest(config, self.folder.version(built[-1]) / LOCK, built, wanted)
+
+    def _refused(self, served: list[int]) -> Iterator[Finding]:
+        """What a running server refused and is served all the same, or was the newest."""
+        for version in sorted({*served, max(built_versions(self.folder), default=0)}):
+            if reason := refusal_of(self.folder, version):
+                tell = self._error if version in served else self._warning
+                yield tell(
+                    self.folder.version(version) / REFUSED,
+                    f"a running server refused version {version}: {reason}",
+                    f"Change what is wrong, then {self._rebuild}; or remove that file first.",
+                )
 
     def _engine(self, version: Path, reason: str) -> Finding:
         """Wrong for this machine, but maybe not for the one that the repository is made for."""

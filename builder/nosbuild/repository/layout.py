@@ -16,6 +16,7 @@
             nos.lock           what went into it
             golden/            samples and the source's answers
             report.json        every variant that was tried
+            refused.json       why a running server did not take it up; such a one is not served
 
 Format of the repository: Triton's docs/user_guide/model_repository.md.
 """
@@ -32,6 +33,7 @@ CONFIG = "config.pbtxt"
 LOCK = "nos.lock"
 GOLDEN = "golden"
 REPORT = "report.json"
+REFUSED = "refused.json"
 PAGE = "report.html"
 WARMUP = "warmup"
 REPRODUCE = "reproduce"

@@ -10,7 +10,8 @@ from nosbuild.errors import SpecError
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import LOCK, ModelFolder, known_models
 from nosbuild.repository.lock import Lock, read_lock
-from nosbuild.repository.served import versions_in_config
+from nosbuild.repository.refused import refusal_of
+from nosbuild.repository.served import built_versions, versions_in_config
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class ModelRow:
     memory_bytes: int
     """Of all its instances at most, as the build measured it; 0 where it did not."""
     description: str
+    refused: int = 0
+    """A newer version, the newest built, that a running server refused; 0 where there is none."""
 
 
 def list_models(repository: Path) -> list[ModelRow]:
@@ -43,6 +46,7 @@ def _built(folder: ModelFolder) -> ModelRow:
     served = versions_in_config(config, folder.versions())
     version = max(served, default=0)
     path = folder.version(version) / LOCK
+    newest = max(built_versions(folder), default=0)
     lock = read_lock(path) if path.is_file() else None
     names = lock.artifact if lock else [file.name for file in path.parent.glob("model.*")]
     files = [path.parent / name for name in names if (path.parent / name).is_file()]
@@ -54,6 +58,7 @@ def _built(folder: ModelFolder) -> ModelRow:
         max_batch_size=config.max_batch_size,
         memory_bytes=_memory(lock, config),
         description=config.parameters["description"].string_value,
+        refused=newest if newest > version and refusal_of(folder, newest) else 0,
     )
 
 

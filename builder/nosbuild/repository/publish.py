@@ -10,7 +10,6 @@ next build of the same.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from contextlib import AbstractContextManager, ExitStack
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nosbuild.errors import RepositoryError
+from nosbuild.errors import Refused, RepositoryError
 from nosbuild.repository.config import (
     interface_digest,
     model_config,
@@ -30,14 +29,17 @@ from nosbuild.repository.layout import (
     GOLDEN,
     LOCK,
     PUBLISH_LOCK,
+    REFUSED,
     REPORT,
     STAGING_PREFIX,
     WARMUP,
     ModelFolder,
 )
 from nosbuild.repository.lock import Lock, read_lock, write_lock
+from nosbuild.repository.pruning import prune_versions, warmup_prefix
+from nosbuild.repository.refused import refusal_of
 from nosbuild.repository.served import alike_versions, built_versions, served_versions
-from nosbuild.store.hashing import sha256_of_file, sha256_of_files, sha256_of_value
+from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.store.host_errors import host_errors
 from nosbuild.store.locks import shared_lock
 from nosbuild.verify.golden import read_golden
@@ -46,13 +48,6 @@ if TYPE_CHECKING:
     from nosbuild.plan import HostFacts
     from nosbuild.spec import ModelSpec
     from nosbuild.verify.variant import VerifiedVariant
-
-KEPT_VERSIONS = 3
-"""Version folders left in place: the published ones, and earlier ones to go back to."""
-
-_OUR_WARMUP = re.compile(r"[0-9a-f]{12}-\d+")
-"""Names of warm-up files that a build writes; others are the user's."""
-
 
 NOTHING = "nothing changed"
 
@@ -117,6 +112,7 @@ def publish(
 
     Raises:
         SpecError: settings that Triton's configuration does not know.
+        Refused: it is, byte for byte, the newest version, which a running server refused.
         HostError: no space, or no right to write there. Nothing is changed then.
     """
     folder = ModelFolder(repository.resolve() / spec.name)
@@ -136,7 +132,7 @@ def _publish_locked(
     report: str,
 ) -> Publication:
     golden = read_golden(variant.golden)
-    prefix = sha256_of_value(sha256_of_files(variant.golden.glob("*.npz"), variant.golden))[:12]
+    prefix = warmup_prefix(variant.golden)
     messages, files = warmup_files(variant, spec, golden[0].inputs, prefix)
     unversioned = model_config(variant, spec, messages, [])
     settings = sha256_of_value(write_text(unversioned))
@@ -152,6 +148,7 @@ def _publish_locked(
     )
     newest = _newest(folder)
     if newest and newest.identity == identity and _intact(folder, newest):
+        _check_not_refused(folder, newest.version)
         served = served_versions(spec, alike_versions(folder, interface))
         config = write_text(model_config(variant, spec, messages, served))
         if _reads(folder, config) and _has_all(folder, files):
@@ -189,7 +186,7 @@ def _publish_locked(
         f"{folder.path} serves version {version}, but older ones could not be removed",
         "Change the rights of what is in there.",
     ):
-        _prune(folder, served, files)
+        prune_versions(folder, served, files)
     return Publication(
         folder.path,
         version,
@@ -197,6 +194,16 @@ def _publish_locked(
         why="published",
         replaced=newest.variant if newest else "",
     )
+
+
+def _check_not_refused(folder: ModelFolder, version: int) -> None:
+    if reason := refusal_of(folder, version):
+        raise Refused(
+            f"{folder.name}: nothing changed since version {version}, which a running server "
+            f"refused: {reason}",
+            f"Change what is wrong with it; or remove {folder.version(version) / REFUSED} and "
+            "build again, where it was not the model's fault.",
+        )
 
 
 def _write(
@@ -275,16 +282,6 @@ def _intact(folder: ModelFolder, lock: Lock) -> bool:
         if not path.is_file() or sha256_of_file(path) != digest:
             return False
     return True
-
-
-def _prune(folder: ModelFolder, served: list[int], files: dict[str, bytes]) -> None:
-    """Remove versions too old to go back to, and warm-up files that no config names any more."""
-    built = built_versions(folder)
-    for version in set(built) - {*served, *built[-KEPT_VERSIONS:]}:
-        shutil.rmtree(folder.version(version))
-    for path in (folder.path / WARMUP).iterdir():
-        if _OUR_WARMUP.fullmatch(path.name) and path.name not in files:
-            path.unlink()
 
 
 def _remove_leftovers(folder: ModelFolder) -> None:

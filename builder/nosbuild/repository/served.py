@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
+from nosbuild.repository.refused import refusal_of
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -17,13 +18,19 @@ def built_versions(folder: ModelFolder) -> list[int]:
     return [v for v in folder.versions() if (folder.version(v) / LOCK).is_file()]
 
 
+def accepted_versions(folder: ModelFolder) -> list[int]:
+    """Of these, those that no running server refused."""
+    return [v for v in built_versions(folder) if not refusal_of(folder, v)]
+
+
 def alike_versions(folder: ModelFolder, interface: str) -> list[int]:
     """The built versions with these tensors and this largest batch, ascending.
 
-    One config.pbtxt describes every version that it serves, so others cannot be served beside.
+    One config.pbtxt describes every version that it serves, so others cannot be served beside; nor
+    are those that a server refused.
     """
     alike = []
-    for version in built_versions(folder):
+    for version in accepted_versions(folder):
         try:
             if read_lock(folder.version(version) / LOCK).interface == interface:
                 alike.append(version)
