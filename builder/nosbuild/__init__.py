@@ -12,7 +12,8 @@ from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
-    from nosbuild.runtime import InferenceService, serve
+    from nosbuild.rollout import serve, watching
+    from nosbuild.runtime import InferenceService
     from nosbuild.spec import ModelSpec, load_spec
     from nosbuild.steps import BuildResult, build
 
@@ -27,6 +28,7 @@ __all__ = [
     "build",
     "load_spec",
     "serve",
+    "watching",
 ]
 
 _HOMES = {
@@ -37,7 +39,8 @@ _HOMES = {
     "Refused": "nosbuild.errors",
     "build": "nosbuild.steps",
     "load_spec": "nosbuild.spec",
-    "serve": "nosbuild.runtime",
+    "serve": "nosbuild.rollout",
+    "watching": "nosbuild.rollout",
 }
 
 

@@ -21,6 +21,9 @@ Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 def load(server: Server, name: Name) -> None:
     """Load a model of the running server's repository, or its newest version again.
 
+    A new version is proven beside the old one first, where the server is a service of this machine;
+    one that fails does not serve, and config.pbtxt goes back.
+
     A model whose worker process ended is unloaded first where the server is a service of this
     machine whose HTTP port asks for nothing.
     """
@@ -28,6 +31,8 @@ def load(server: Server, name: Name) -> None:
 
     client, record = connect(server, name)
     with client:
+        if record and _rolled_out(record, server, name):
+            return
         if record:
             from nosbuild.runtime.loading import require_loadable
 
@@ -39,7 +44,38 @@ def load(server: Server, name: Name) -> None:
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
             client.load_model(name)
+        if record and record.folder:
+            _remember(record, name)
     typer.echo(f"{name} is loaded")
+
+
+def _rolled_out(record: ServiceRecord, server: Server, name: str) -> bool:
+    """Whether it had a new version, which serves now."""
+    from nosbuild.cli.printing import progress
+    from nosbuild.rollout import RunningServer, roll_out, settled
+
+    running = RunningServer.of_record(record, lambda: server.access.client(record.grpc_url))
+    if running is None:
+        return False
+    console = progress()
+    with console.status(f"looking for new versions of {name}") as status:
+
+        def say(line: str) -> None:
+            status.update(line)
+            if not console.is_terminal:
+                console.print(line, soft_wrap=True)
+
+        outcomes = roll_out(running, name, timeout=_SECONDS, on_progress=say)
+    return settled(outcomes, name, typer.echo)
+
+
+def _remember(record: ServiceRecord, name: str) -> None:
+    """What is served of it from now on is what later versions are told from."""
+    from nosbuild.repository.calls import with_called
+    from nosbuild.runtime.served_files import ServedFiles
+
+    repository = Path(record.repository)
+    ServedFiles(Path(record.folder)).remember(repository, with_called(repository, [name]))
 
 
 def _has_manager(client: Client) -> bool:

@@ -56,12 +56,19 @@ def serve(
     keep_going: Annotated[
         bool, typer.Option(help="Serve what loads, even where some models do not.")
     ] = False,
+    update: Annotated[
+        bool,
+        typer.Option(
+            help="Prove versions that are published meanwhile, and let them take over; without: "
+            "nosbuild load."
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Start a real Triton on a repository; Ctrl-C stops it cleanly."""
     from nosbuild.cli.printing import progress
     from nosbuild.errors import HostError
-    from nosbuild.runtime import serve as start
+    from nosbuild.rollout import serve as start
 
     signal.signal(signal.SIGTERM, _as_interrupt)
     console = progress()
@@ -91,11 +98,25 @@ def serve(
             _tell_left_out(service, model)
         _announce(service, as_json)
         try:
-            code = service.wait()
+            code = _wait(service, update)
         except KeyboardInterrupt:
             console.print("stopping")
             return
     raise HostError(f"Triton ended by itself with code {code}", f"Its log: {service.log_file}")
+
+
+def _wait(service: InferenceService, update: bool) -> int | None:
+    """Until the server ends by itself; new versions take over meanwhile, or do not."""
+    if not update:
+        return service.wait()
+    from rich.text import Text
+
+    from nosbuild.cli.printing import progress
+    from nosbuild.rollout import watching
+
+    console = progress()
+    with watching(service, lambda line: console.print(Text(line), soft_wrap=True)):
+        return service.wait()
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

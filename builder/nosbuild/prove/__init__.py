@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nosbuild.prove.proof import ServedFinding, ServedProof, Way
-    from nosbuild.prove.run import prove_served
+    from nosbuild.prove.run import prove_served, prove_versions
     from nosbuild.prove.transports import Server
 
-__all__ = ["ServedFinding", "ServedProof", "Server", "Way", "prove_served"]
+__all__ = ["ServedFinding", "ServedProof", "Server", "Way", "prove_served", "prove_versions"]
 
 _HOME = {
     "ServedFinding": "proof",
@@ -21,6 +21,7 @@ _HOME = {
     "Server": "transports",
     "Way": "proof",
     "prove_served": "run",
+    "prove_versions": "run",
 }
 
 

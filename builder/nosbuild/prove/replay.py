@@ -16,7 +16,7 @@ from nosbuild.prove.published import PublishedVersion
 from nosbuild.prove.wire import Arrays, answer_to, candidates, references, request_of
 from nosbuild.verify.compare import Comparison
 from nosbuild.verify.metrics import SHARES
-from nosclient import ModelNotReady, NosClientError, ServerUnavailable
+from nosclient import ModelNotReady, NosClientError, ServerUnavailable, Unauthorized
 
 if TYPE_CHECKING:
     from nosclient import Client, ModelStatistics
@@ -53,6 +53,7 @@ def replay(
     *,
     at_once: int,
     burst: int = BURST,
+    patience: float = BURST_SECONDS,
 ) -> Way:
     """Send every golden sample and compare what comes back.
 
@@ -64,9 +65,11 @@ def replay(
         at_once: requests in flight; 1 for one by one. Of more, until the server has joined some
             where it may.
         burst: requests that are sent at least where it may.
+        patience: seconds for which bursts are repeated while it joins none.
 
     Raises:
         ServerUnavailable: the server is gone.
+        Unauthorized: it asks for a secret.
         InputError: a metric of the user's own raises.
     """
     together = at_once > 1
@@ -74,7 +77,7 @@ def replay(
     before = statistics.statistics(published.name, published.version)
     judged = _Judged(published)
     after, requests = before, 0
-    for runs in _bursts(published, started, together, burst):
+    for runs in _bursts(published, started + patience, together, burst):
         answered = (
             _send_together(published, caller, runs, at_once)
             if together
@@ -161,7 +164,7 @@ class _Judged:
 
 
 def _bursts(
-    published: PublishedVersion, started: float, together: bool, size: int
+    published: PublishedVersion, until: float, together: bool, size: int
 ) -> Iterator[Sequence[Run]]:
     """What to send; together, again and again until the time is over."""
     if not together:
@@ -169,7 +172,7 @@ def _bursts(
         return
     burst = list(_burst(published, size if published.joins else 0))
     yield burst
-    while published.joins and time.monotonic() - started < BURST_SECONDS:
+    while published.joins and time.monotonic() < until:
         yield burst
 
 
@@ -216,13 +219,13 @@ def _send(published: PublishedVersion, caller: Caller, run: Run) -> Iterator[tup
 def _answer(
     published: PublishedVersion, send: Callable[[Arrays, Arrays], Outputs], index: int
 ) -> Answer:
-    """The answer, or why there is none; ServerUnavailable is raised."""
+    """The answer, or why there is none; ServerUnavailable and Unauthorized are raised."""
     until = time.monotonic() + _QUEUE_SECONDS
     inputs, like = request_of(published, index), answer_to(published, index)
     while True:
         try:
             return send(inputs, like)
-        except ServerUnavailable:
+        except (ServerUnavailable, Unauthorized):
             raise
         except ModelNotReady as error:
             # The queue's limits are the user's own: what it refuses now is not wrong.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nosbuild.errors import HostError, RepositoryError
 from nosbuild.prove.proof import ServedProof, Way
 from nosbuild.prove.published import PublishedVersion, published_versions
-from nosbuild.prove.replay import BURST, in_flight, replay
+from nosbuild.prove.replay import BURST, BURST_SECONDS, in_flight, replay
 from nosbuild.prove.transports import (
     TRANSPORTS,
     Server,
@@ -21,7 +21,7 @@ from nosbuild.prove.transports import (
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.runtime.embedded import serve
 from nosbuild.runtime.servable import servable_models
-from nosclient import Client, ServerUnavailable
+from nosclient import Client, ServerUnavailable, Unauthorized
 
 if TYPE_CHECKING:
     from nosbuild.runtime.service import InferenceService
@@ -74,6 +74,30 @@ def prove_served(
         if not all(proof.passed for proof in proofs):
             service.process.stop(keep_log=True)
         return proofs
+
+
+def prove_versions(
+    versions: Sequence[PublishedVersion],
+    server: Server,
+    *,
+    answer_timeout: float = ANSWER_SECONDS,
+    patience: float = BURST_SECONDS,
+    on_progress: Callable[[str], None] | None = None,
+) -> tuple[ServedProof, ...]:
+    """The same of versions at hand, through a server that has loaded them.
+
+    Args:
+        versions: each under the name that the server knows it by.
+        server: that.
+        answer_timeout: seconds that one request may take.
+        patience: seconds for which requests are sent together until some were joined.
+        on_progress: told what happens, one line at a time.
+
+    Raises:
+        InputError: a metric of the user's own that raises.
+        HostError: the server ended meanwhile, or asks for a secret.
+    """
+    return _prove_all(versions, server, {}, answer_timeout, on_progress or _silent, patience)
 
 
 def _silent(_: str) -> None:
@@ -129,12 +153,18 @@ def _prove_all(
     failures: Mapping[str, str],
     deadline: float,
     say: Callable[[str], None],
+    patience: float = BURST_SECONDS,
 ) -> tuple[ServedProof, ...]:
     try:
         return tuple(
-            _prove(version, server, failures.get(version.name, ""), deadline, say)
+            _prove(version, server, failures.get(version.name, ""), deadline, say, patience)
             for version in versions
         )
+    except Unauthorized as error:
+        raise HostError(
+            f"the server at {server.grpc_url} does not let golden samples through: {error.message}",
+            "Serve it without keys for inference, or prove it before: nosbuild prove.",
+        ) from error
     except ServerUnavailable as error:
         raise HostError(
             f"Triton ended, or does not answer: {error.message}",
@@ -148,6 +178,7 @@ def _prove(
     failure: str,
     deadline: float,
     say: Callable[[str], None],
+    patience: float,
 ) -> ServedProof:
     ways: list[Way] = []
     skipped: dict[str, str] = {}
@@ -164,7 +195,13 @@ def _prove(
                 say(f"{name}, together")
                 at_once, burst = _pace(published, alone, deadline)
                 together = replay(
-                    published, caller, statistics, transport, at_once=at_once, burst=burst
+                    published,
+                    caller,
+                    statistics,
+                    transport,
+                    at_once=at_once,
+                    burst=burst,
+                    patience=patience,
                 )
                 ways += [alone, together]
     if not failure:

@@ -20,6 +20,7 @@ from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.restrictions import restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
+from nosbuild.runtime.served_files import make_served_files
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
 from nosbuild.runtime.service import InferenceService
 from nosbuild.runtime.service_record import (
@@ -180,13 +181,16 @@ def _start(
     shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
     restrictions = restrictions_of(triton_options)
-    folders = []
+    files = make_served_files(shm_prefix.strip("-"))
+    files.remember(repository, [model.name for model in servable])
+    folders, repositories = [str(files.folder)], [str(repository), str(files.models)]
     if manager:
         reachable = _reachable(host), ports.http, restrictions.http
-        folders = [str(manager.lay_out(shm_prefix, *reachable))]
+        folders.append(str(manager.lay_out(shm_prefix, *reachable)))
+        repositories.append(folders[-1])
     command = [
         str(environment.tritonserver),
-        *(f"--model-repository={path}" for path in (repository, *folders)),
+        *(f"--model-repository={path}" for path in repositories),
         "--model-control-mode=explicit",
         f"--backend-directory={environment.backends}",
         f"--http-address={host}",
@@ -215,6 +219,7 @@ def _start(
             folders=folders,
         )
     )
+    files.belongs_to(process.pid)
     return InferenceService(
         repository,
         _reachable(host),
@@ -222,6 +227,7 @@ def _start(
         log,
         process,
         environment,
+        files,
         is_on_demand=manager is not None,
         restrictions=restrictions,
     )
@@ -290,5 +296,6 @@ def _announce(service: InferenceService) -> None:
             service.grpc_url,
             service.metrics_url,
             str(service.log_file),
+            str(service.files.folder),
         )
     )

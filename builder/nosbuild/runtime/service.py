@@ -20,12 +20,16 @@ from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_m
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.runtime.process import ServerProcess
 from nosbuild.runtime.restrictions import Restrictions
+from nosbuild.runtime.served_files import ServedFiles
 from nosbuild.runtime.server_log import LogEcho, last_lines
 
 if TYPE_CHECKING:
     import nosclient
 
 _LOAD_SECONDS = 300.0
+
+RollsOut = Callable[["InferenceService", str, float, Callable[[str], None]], bool]
+"""Given a model, seconds and whom to tell: whether it had new versions, which serve now."""
 
 
 @dataclass(repr=False)
@@ -42,6 +46,8 @@ class InferenceService:
     log_file: Path
     process: ServerProcess
     environment: ServerEnvironment
+    files: ServedFiles
+    """Its own folder: what it serves of each model."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
@@ -49,6 +55,8 @@ class InferenceService:
     """Models are loaded when they are asked for, by a model manager."""
     restrictions: Restrictions = field(default_factory=Restrictions)
     """Of its APIs, by ``triton_options``."""
+    rolls_out: RollsOut | None = None
+    """Proves new versions before they take over; without, ``load_model`` loads them as they are."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""
@@ -109,7 +117,11 @@ class InferenceService:
     ) -> None:
         """Loads a model of the repository, or its newest version again.
 
-        One that is loaded, but of which a worker process has ended, is unloaded first. Where
+        A new version of a model that is served is loaded beside the old one, under another name,
+        and proven with its golden samples; then it takes over, and no request is lost. One that
+        fails never answers a request for the model, and config.pbtxt goes back to the old one.
+
+        A model that is loaded, but of which a worker process has ended, is unloaded first. Where
         models are loaded on demand, the model manager does it, and makes room if need be.
 
         Args:
@@ -118,26 +130,32 @@ class InferenceService:
             on_progress: told what is installed for it, one line at a time.
 
         Raises:
+            Refused: its new version was not proven.
             RepositoryError: it is not there or not built, does not load, or is not what was
                 proven; the message says why.
             RequestError: there is no room for it in the budget of a server on demand.
             HostError: what it runs in cannot be made on this machine.
         """
+        if self.rolls_out and self.rolls_out(self, name, timeout, on_progress or _silent):
+            return
         require_loadable(self.repository, name)
         require_environment(self.repository, name, self.environment, on_progress or _silent)
         unload_if_worker_ended(self.control, self.pid, name, timeout)
+        closure = with_called(self.repository, [name])
         if self.is_on_demand:
-            models = managed_models(self.repository, with_called(self.repository, [name]))
+            models = managed_models(self.repository, closure)
             with self._managed() as client:
                 ask_manager(
                     client, "ensure", model=name, again=True, models=models, timeout=timeout
                 )
+            self.files.remember(self.repository, closure)
             return
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(
                 f"model {name!r} does not load: {reason}", f"Triton's log: {self.log_file}"
             )
+        self.files.remember(self.repository, closure)
 
     def unload_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
         """Unloads a model once its requests in flight are answered.

@@ -1,0 +1,163 @@
+"""What a roll-out wants loaded goes in; the server, or its model manager, loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from nosbuild.errors import HostError, RequestError
+from nosbuild.inside_triton.model_manager.nos_model_manager.reasons import clean_reason
+from nosbuild.rollout.candidate import Candidate
+from nosbuild.rollout.server import RunningServer
+from nosbuild.runtime.managed_models import managed_models
+from nosbuild.runtime.model_manager import ask_manager, has_manager, told_by_manager
+from nosbuild.runtime.server_log import poll_failure
+from nosclient import (
+    Client,
+    InferenceFailed,
+    ModelLoadFailed,
+    NosClientError,
+    ServerUnavailable,
+)
+
+_UNLOAD_SECONDS = 30.0
+_POLL = "failed to poll from model repository"
+
+
+class LoadFailed(Exception):
+    """A version does not load; the text is Triton's reason."""
+
+
+@dataclass(frozen=True)
+class Loads:
+    """Loads and unloads of one server."""
+
+    server: RunningServer
+    client: Client
+    timeout: float
+    """Seconds for each load."""
+    has_manager: bool
+
+    @classmethod
+    def of(cls, server: RunningServer, client: Client, timeout: float) -> Loads:
+        """Finds out whether the server has a manager.
+
+        Raises:
+            HostError: it does not answer.
+        """
+        with _translated(server, ""):
+            return cls(server, client, timeout, has_manager(client.list_models()))
+
+    def is_loaded(self, model: str) -> bool:
+        """Whether any version of the model answers.
+
+        Raises:
+            HostError: the server does not.
+        """
+        with _translated(self.server, model):
+            rows = self.client.list_models()
+        return any(row.name == model and row.state == "READY" for row in rows)
+
+    def try_out(self, candidate: Candidate, unknown: Iterable[str]) -> None:
+        """Load a candidate, which then stays until it is dropped.
+
+        Args:
+            candidate: laid out.
+            unknown: models that it calls, and that the server does not know yet.
+
+        Raises:
+            LoadFailed: with Triton's reason.
+            RequestError, HostError: it cannot be tried now: there is no room, no server.
+        """
+        with _translated(self.server, candidate.name):
+            if not self.has_manager:
+                self.client.load_model(candidate.name, deadline=self.timeout)
+                return
+            models = managed_models(self.server.files.models, [candidate.name])
+            models |= managed_models(self.server.repository, unknown)
+            self._ask("ensure", candidate.name, models=models)
+            self._ask("pin", candidate.name)
+
+    def drop(self, name: str) -> None:
+        """Unload a candidate, whether it is loaded or not."""
+        # What is stuck, as one whose worker has ended, is nobody's any more.
+        with suppress(NosClientError):
+            if not self.has_manager:
+                self.client.unload_model(name, deadline=_UNLOAD_SECONDS)
+                return
+            self._ask("unpin", name)
+            self._ask("release", name, seconds=_UNLOAD_SECONDS)
+
+    def load(self, model: str, closure: Iterable[str]) -> None:
+        """Load what is published of a model, beside what is loaded of it, and swap.
+
+        Raises:
+            LoadFailed: with Triton's reason; what was loaded stays.
+            RequestError, HostError: not now.
+        """
+        with _translated(self.server, model):
+            if self.has_manager:
+                models = managed_models(self.server.repository, closure)
+                self._ask("ensure", model, again=True, models=models)
+            else:
+                self.client.load_model(model, deadline=self.timeout)
+
+    def settle(self, model: str, load: bool) -> None:
+        """See to it that what is published of a model, again, is what a loaded one serves.
+
+        Nothing is loaded where it is, as Triton and the manager find out.
+
+        Args:
+            model: of the repository.
+            load: though it is not loaded; only a manager then does.
+
+        Raises:
+            LoadFailed: with Triton's reason.
+            RequestError, HostError: not now.
+        """
+        is_loaded = self.is_loaded(model)
+        if self.has_manager and (is_loaded or load):
+            self.make_known([model], model)
+        elif is_loaded:
+            self.load(model, [])
+
+    def make_known(self, models: Iterable[str], loaded: str) -> None:
+        """Tell a manager what is published of models, which loads none of them.
+
+        Args:
+            models: of the repository.
+            loaded: any that is loaded, or is to be.
+
+        Raises:
+            RequestError, HostError: not now.
+        """
+        if self.has_manager:
+            with _translated(self.server, loaded):
+                known: Mapping[str, Any] = managed_models(self.server.repository, models)
+                self._ask("ensure", loaded, models=known)
+
+    def _ask(self, operation: str, name: str, *, seconds: float = 0.0, **more: Any) -> None:
+        ask_manager(self.client, operation, model=name, timeout=seconds or self.timeout, **more)
+
+
+@contextmanager
+def _translated(server: RunningServer, model: str) -> Iterator[None]:
+    """What nosclient raises, told apart: the version's fault, or the moment's."""
+    try:
+        yield
+    except (InferenceFailed, ModelLoadFailed) as error:
+        reason = told_by_manager(error.message)
+        if _POLL in reason:
+            reason = poll_failure(server.log_file, model) or reason
+        for frame in ("could not be loaded", "does not load"):
+            reason = reason.removeprefix(f"model {model!r} {frame}: ")
+        raise LoadFailed(clean_reason(reason)) from error
+    except ServerUnavailable as error:
+        raise HostError(
+            f"the server at {server.grpc_url} does not answer: {error.message}",
+            f"It may have ended; its log is {server.log_file}.",
+        ) from error
+    except NosClientError as error:
+        raise RequestError(error.message, "nosbuild status shows what is loaded.") from error

@@ -1,0 +1,66 @@
+"""What became of the new versions of one model, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nosbuild.errors import Refused
+from nosbuild.prove.proof import ServedProof
+
+
+@dataclass(frozen=True)
+class RollOut:
+    """New versions of one model that a running server was to take up."""
+
+    model: str
+    before: tuple[int, ...]
+    """Versions that it served."""
+    versions: tuple[int, ...]
+    """Those that are new."""
+    proofs: tuple[ServedProof, ...] = ()
+    refused: str = ""
+    """Why they did not take over; empty where they serve now."""
+    in_place: str = ""
+    """Why config.pbtxt still names what was refused; empty where it does not."""
+
+    def describe(self) -> str:
+        """One sentence, or a few lines."""
+        new = _named(self.versions)
+        if not self.refused:
+            samples = sum(p.samples for p in self.proofs if p.version in self.versions)
+            plural = "s" * (samples != 1)
+            verb = "serves" if len(self.versions) == 1 else "serve"
+            return (
+                f"{self.model}: {new} {verb}, proven with {samples} golden sample{plural} in "
+                "this server"
+            )
+        goes_on = f"{_named(self.before)} stays" if self.before else "nothing of it is served"
+        lines = [f"{self.model}: {new} refused; {goes_on}", *self.refused.splitlines()]
+        return "\n  ".join([*lines, self.in_place] if self.in_place else lines)
+
+
+def settled(outcomes: Sequence[RollOut], model: str, tell: Callable[[str], None]) -> bool:
+    """What became of a roll-out for who asked for it.
+
+    Args:
+        outcomes: of the model, and of those that it calls.
+        model: that was asked for.
+        tell: told what serves now.
+
+    Returns:
+        whether a new version of the model itself does.
+
+    Raises:
+        Refused: one is not proven.
+    """
+    for outcome in outcomes:
+        if outcome.refused:
+            remedy = f"Change what is wrong with it, and build {outcome.model} again."
+            raise Refused(outcome.describe(), remedy)
+        tell(outcome.describe())
+    return any(outcome.model == model for outcome in outcomes)
+
+
+def _named(versions: Sequence[int]) -> str:
+    return f"version{'s' * (len(versions) != 1)} {', '.join(map(str, versions))}"

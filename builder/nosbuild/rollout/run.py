@@ -1,0 +1,274 @@
+"""A model of a running server goes in; its new versions are proven there, and serve or do not.
+
+A candidate, which is the new version under another name, is loaded beside what is served and
+answers the golden samples. Then the model itself is loaded again: Triton loads the new version
+beside the old one, and swaps once it is ready. A version that fails is marked, and config.pbtxt
+goes back to what is served.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nosbuild.errors import HostError, RepositoryError, RequestError
+from nosbuild.prove import ServedProof, prove_versions
+from nosbuild.prove.published import published_versions
+from nosbuild.repository.calls import called_by
+from nosbuild.repository.layout import PUBLISH_LOCK, ModelFolder
+from nosbuild.repository.refused import mark_refused, read_bytes, restore_config
+from nosbuild.repository.unservable import unservable_models
+from nosbuild.rollout.callers import check_callers
+from nosbuild.rollout.candidate import Candidate, abandoned, candidate_of
+from nosbuild.rollout.loads import LoadFailed, Loads
+from nosbuild.rollout.outcome import RollOut
+from nosbuild.rollout.server import RunningServer
+from nosbuild.runtime.model_environments import require_environment
+from nosbuild.runtime.served_files import Snapshot, snapshot_of
+from nosbuild.store.locks import shared_lock
+
+LOAD_SECONDS = 300.0
+_PATIENCE_SECONDS = 1.0
+"""For which the proof tries to get requests joined: there are other callers."""
+_ATTEMPTS = 5
+"""How often it begins again because something else was published meanwhile."""
+
+
+class _Superseded(Exception):
+    """Something else is published by now."""
+
+
+class _Unproven(Exception):
+    """Why nothing can prove it."""
+
+
+def roll_out(
+    server: RunningServer,
+    model: str,
+    *,
+    load: bool = True,
+    timeout: float = LOAD_SECONDS,
+    on_progress: Callable[[str], None] | None = None,
+) -> tuple[RollOut, ...]:
+    """Prove new versions of a model, and of those that it calls, and let them take over.
+
+    One roll-out of a server runs at a time; another one waits for it.
+
+    Args:
+        server: that serves the model, or has.
+        model: one that the server never loaded has no new versions.
+        load: where models are loaded on demand, load it in the end though it was not loaded.
+        timeout: seconds that each load may take.
+        on_progress: told what happens, one line at a time.
+
+    Returns:
+        one for each model that had new versions, what is called first; none after a refused one.
+
+    Raises:
+        RequestError, HostError: they cannot be tried now (no room, no server); nothing changed.
+        RepositoryError, SpecError, InputError: what judges them cannot be read.
+    """
+    say = on_progress or _silent
+    outcomes: list[RollOut] = []
+    with server.files.locked(), server.client() as client:
+        loads = Loads.of(server, client, timeout)
+        for name in abandoned(server.files.models):
+            loads.drop(name)
+            shutil.rmtree(server.files.models / name, ignore_errors=True)
+        for name in closure(server.repository, model):
+            wanted = load and name == model
+            outcome = _Roll(server, loads, ModelFolder(server.repository / name), wanted, say).go()
+            if outcome:
+                outcomes.append(outcome)
+                if outcome.refused:
+                    break
+    return tuple(outcomes)
+
+
+def closure(repository: Path, model: str) -> list[str]:
+    """A model and all that it calls, what is called first."""
+    found: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        for called in called_by(ModelFolder(repository / name)):
+            if called not in found and called not in path:
+                visit(called, (*path, called))
+        if name not in found:
+            found.append(name)
+
+    visit(model, (model,))
+    return found
+
+
+def _silent(_: str) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class _Roll:
+    """The new versions of one model."""
+
+    server: RunningServer
+    loads: Loads
+    folder: ModelFolder
+    load: bool
+    say: Callable[[str], None]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def go(self) -> RollOut | None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._attempt()
+            except _Superseded:
+                self.say(f"{self.name}: something newer was published meanwhile")
+        raise RequestError(
+            f"{self.name} is published again and again: no version of it is proven",
+            f"nosbuild load {self.name}, once it is not.",
+        )
+
+    def _attempt(self) -> RollOut | None:
+        served = self.server.files.served(self.name)
+        if served is None or not self.folder.is_built:
+            return None
+        published = snapshot_of(self.folder)
+        new = published.new_versions(served)
+        if not new:
+            return None
+        outcome = RollOut(self.name, tuple(served.versions), tuple(new))
+        self.say(f"{self.name}: new version {', '.join(map(str, new))}")
+        broken = unservable_models(self.server.repository, [self.name]).get(self.name, "")
+        if broken:
+            return self._refuse(outcome, served, published, broken, {})
+        check_callers(self.loads, self.folder, served, published)
+        with candidate_of(self.folder, published, self.server.files.models) as candidate:
+            return self._try(outcome, served, published, candidate)
+
+    def _try(
+        self, outcome: RollOut, served: Snapshot, published: Snapshot, candidate: Candidate
+    ) -> RollOut:
+        """Load the candidate, prove it, and go on or back."""
+        server, loads = self.server, self.loads
+        require_environment(
+            server.files.models, candidate.name, server.environment(self.say), self.say
+        )
+        try:
+            try:
+                self.say(f"{self.name}: loading it beside what is served")
+                loads.try_out(candidate, self._unknown())
+                outcome = replace(outcome, proofs=self._proofs(published, candidate))
+                if not all(proof.passed for proof in outcome.proofs):
+                    return self._refuse(outcome, served, published, "", _reasons(outcome.proofs))
+                is_loaded = loads.is_loaded(self.name)
+                if loads.has_manager and not (self.load or is_loaded):
+                    self._take_over(
+                        published, lambda: loads.make_known([self.name], candidate.name)
+                    )
+                    return outcome
+            finally:
+                loads.drop(candidate.name)
+            if is_loaded or self.load:
+                self._take_over(published, lambda: loads.load(self.name, self._to_tell()))
+            else:
+                self._take_over(published, lambda: None)
+        except _Unproven as unproven:
+            return self._refuse(outcome, served, published, str(unproven), {})
+        except LoadFailed as failed:
+            reason = candidate.as_model(f"it does not load: {failed}")
+            return self._refuse(outcome, served, published, reason, {})
+        return outcome
+
+    def _proofs(self, published: Snapshot, candidate: Candidate) -> tuple[ServedProof, ...]:
+        """Of every version that is published: the settings may be new for the old ones, too."""
+        try:
+            versions = [
+                replace(version, name=candidate.name)
+                for version in published_versions(self.folder, {})
+                if version.version in published.versions
+            ]
+        except RepositoryError as error:
+            raise _Unproven(error.message) from error
+        proofs = prove_versions(
+            versions, self.server, patience=_PATIENCE_SECONDS, on_progress=self._said_by(candidate)
+        )
+        return tuple(_of_model(proof, candidate) for proof in proofs)
+
+    def _said_by(self, candidate: Candidate) -> Callable[[str], None]:
+        return lambda line: self.say(candidate.as_model(line))
+
+    def _take_over(self, published: Snapshot, load: Callable[[], None]) -> None:
+        """Nothing else is published until the server has taken up what was proven."""
+        with shared_lock(self.folder.path / PUBLISH_LOCK):
+            if read_bytes(self.folder.config) != published.config:
+                raise _Superseded
+            environment = self.server.environment(self.say)
+            require_environment(self.server.repository, self.name, environment, self.say)
+            self.say(f"{self.name}: it takes over")
+            load()
+            self.server.files.note(self.name, published)
+            self.server.files.remember(self.server.repository, self._unknown())
+
+    def _unknown(self) -> list[str]:
+        """Models that it calls and that the server has not loaded yet."""
+        found = closure(self.server.repository, self.name)
+        return [name for name in found if not self.server.files.served(name)]
+
+    def _to_tell(self) -> list[str]:
+        return [self.name, *self._unknown()]
+
+    def _refuse(
+        self,
+        outcome: RollOut,
+        served: Snapshot,
+        published: Snapshot,
+        reason: str,
+        reasons: dict[int, str],
+    ) -> RollOut:
+        """Mark what failed (``reason``: every new version), and go back to what is served."""
+        if read_bytes(self.folder.config) != published.config:
+            raise _Superseded
+        if not self.loads.client.is_healthy():
+            raise HostError(
+                f"the server at {self.server.grpc_url} ended meanwhile",
+                f"Its log is {self.server.log_file}.",
+            )
+        told = reason or "\n".join(dict.fromkeys(reasons.values()))
+        at_fault = [version for version in outcome.versions if version in reasons]
+        in_place = ""
+        try:
+            for version in at_fault or outcome.versions:
+                mark_refused(self.folder, version, reasons.get(version, told))
+            in_place = self._go_back(served, published)
+        except HostError as error:
+            in_place = error.message
+        return replace(outcome, refused=told, in_place=in_place)
+
+    def _go_back(self, served: Snapshot, published: Snapshot) -> str:
+        """Config.pbtxt names what is served, again; why it does not, otherwise."""
+        gone = [version for version in served.versions if not served.has(self.folder, version)]
+        if gone:
+            return f"config.pbtxt still names it: version {gone[0]} is gone"
+        if restore_config(self.folder, published.config, served.config, served.changed_ns):
+            environment = self.server.environment(self.say)
+            require_environment(self.server.repository, self.name, environment, self.say)
+            try:
+                self.loads.settle(self.name, self.load)
+            except LoadFailed as failed:
+                return f"what was served does not load again: {failed}"
+        return ""
+
+
+def _of_model(proof: ServedProof, candidate: Candidate) -> ServedProof:
+    ways = [
+        way.model_copy(update={"failure": candidate.as_model(way.failure)}) for way in proof.ways
+    ]
+    return proof.model_copy(update={"model": candidate.model, "ways": tuple(ways)})
+
+
+def _reasons(proofs: Sequence[ServedProof]) -> dict[int, str]:
+    """Version -> why it is not proven."""
+    return {proof.version: proof.refusal() for proof in proofs if not proof.passed}

@@ -1,0 +1,63 @@
+"""A service, or the record of one, goes in; what a roll-out needs of it comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nosbuild.runtime.served_files import ServedFiles
+
+if TYPE_CHECKING:
+    from nosbuild.runtime.environment import ServerEnvironment
+    from nosbuild.runtime.service import InferenceService
+    from nosbuild.runtime.service_record import ServiceRecord
+    from nosclient import Client
+
+Environment = Callable[[Callable[[str], None]], "ServerEnvironment"]
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A Triton on this machine that nosbuild started, as ``prove.Server`` and more."""
+
+    repository: Path
+    files: ServedFiles
+    http_url: str
+    grpc_url: str
+    log_file: Path
+    client: Callable[[], Client]
+    """Opens one that may load and unload models."""
+    environment: Environment
+    """What its models run in; told what is installed."""
+
+    @staticmethod
+    def of_service(service: InferenceService) -> RunningServer:
+        """One that this process started."""
+        return RunningServer(
+            service.repository,
+            service.files,
+            service.http_url,
+            service.grpc_url,
+            service.log_file,
+            service.client,
+            lambda _: service.environment,
+        )
+
+    @staticmethod
+    def of_record(record: ServiceRecord, client: Callable[[], Client]) -> RunningServer | None:
+        """One that another process started; None where that was an older nosbuild."""
+        from nosbuild.runtime.environment import server_environment
+
+        if not record.folder:
+            return None
+        return RunningServer(
+            Path(record.repository),
+            ServedFiles(Path(record.folder)),
+            record.http_url,
+            record.grpc_url,
+            Path(record.log_file),
+            client,
+            server_environment,
+        )

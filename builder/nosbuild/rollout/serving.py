@@ -1,0 +1,68 @@
+"""``nosbuild.serve``: a service that proves new versions; and watching for them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec
+
+from nosbuild.rollout.outcome import settled
+from nosbuild.rollout.run import roll_out
+from nosbuild.rollout.server import RunningServer
+from nosbuild.rollout.watch import Watch
+from nosbuild.runtime import InferenceService
+from nosbuild.runtime import serve as start
+
+_Arguments = ParamSpec("_Arguments")
+
+
+def _proving(
+    start: Callable[_Arguments, InferenceService],
+) -> Callable[_Arguments, InferenceService]:
+    @functools.wraps(start)
+    def serve(*args: _Arguments.args, **options: _Arguments.kwargs) -> InferenceService:
+        service = start(*args, **options)
+        service.rolls_out = rolls_out
+        return service
+
+    return serve
+
+
+serve = _proving(start)
+"""``runtime.serve``; ``load_model`` of its service proves a new version before it takes over."""
+
+
+def rolls_out(
+    service: InferenceService, model: str, timeout: float, say: Callable[[str], None]
+) -> bool:
+    """What ``InferenceService.rolls_out`` is.
+
+    Raises:
+        Refused: a new version of the model, or of one that it calls, is not proven.
+    """
+    server = RunningServer.of_service(service)
+    return settled(roll_out(server, model, timeout=timeout, on_progress=say), model, say)
+
+
+@contextmanager
+def watching(
+    service: InferenceService, on_event: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Let new versions take over by themselves, once they are published, for as long as the block
+    lasts.
+
+    Args:
+        service: that serves the models.
+        on_event: told what took over and what was refused, and why, each in a few lines; called
+            from a thread.
+    """
+    watch = Watch(RunningServer.of_service(service), on_event or _silent)
+    try:
+        yield
+    finally:
+        watch.close()
+
+
+def _silent(_: str) -> None:
+    return
