@@ -31,7 +31,7 @@ def refuse(model, publish, text=BATCHED):
 
 def test_the_same_again_is_refused_again_without_a_word_to_any_server(model, publish):
     folder = refuse(model, publish)
-    with pytest.raises(Refused, match="version 2, which a running server refused: y: cosine 0.1"):
+    with pytest.raises(Refused, match=r"version 2, which a running server refused: y: cosine 0\.1"):
         publish("second")
     assert served(model) == [1]
     (model / "2/refused.json").unlink()

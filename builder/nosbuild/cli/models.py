@@ -32,6 +32,7 @@ def load(server: Server, name: Name) -> None:
     client, record = connect(server, name)
     with client:
         if record and _rolled_out(record, server, name):
+            typer.echo(f"{name} is loaded")
             return
         if record:
             from nosbuild.runtime.loading import require_loadable
@@ -44,7 +45,7 @@ def load(server: Server, name: Name) -> None:
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
             client.load_model(name)
-        if record and record.folder:
+        if record:
             _remember(record, name)
     typer.echo(f"{name} is loaded")
 
@@ -72,10 +73,11 @@ def _rolled_out(record: ServiceRecord, server: Server, name: str) -> bool:
 def _remember(record: ServiceRecord, name: str) -> None:
     """What is served of it from now on is what later versions are told from."""
     from nosbuild.repository.calls import with_called
-    from nosbuild.runtime.served_files import ServedFiles
+    from nosbuild.runtime.served_files import served_files_of
 
     repository = Path(record.repository)
-    ServedFiles(Path(record.folder)).remember(repository, with_called(repository, [name]))
+    if files := served_files_of(record.pid):
+        files.remember(repository, with_called(repository, [name]))
 
 
 def _has_manager(client: Client) -> bool:

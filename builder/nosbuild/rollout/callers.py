@@ -22,8 +22,7 @@ def check_callers(loads: Loads, folder: ModelFolder, served: Snapshot, published
     callers = [
         other
         for other in loads.server.files.names()
-        if folder.name in called_by(ModelFolder(folder.path.parent / other))
-        and loads.is_loaded(other)
+        if folder.name in called_by(ModelFolder(folder.path.parent / other)) and loads.loaded(other)
     ]
     if callers:
         raise RequestError(

@@ -50,15 +50,15 @@ class Loads:
         with _translated(server, ""):
             return cls(server, client, timeout, has_manager(client.list_models()))
 
-    def is_loaded(self, model: str) -> bool:
-        """Whether any version of the model answers.
+    def loaded(self, model: str) -> set[int]:
+        """Versions of the model that answer.
 
         Raises:
             HostError: the server does not.
         """
         with _translated(self.server, model):
             rows = self.client.list_models()
-        return any(row.name == model and row.state == "READY" for row in rows)
+        return {int(row.version) for row in rows if row.name == model and row.state == "READY"}
 
     def try_out(self, candidate: Candidate, unknown: Iterable[str]) -> None:
         """Load a candidate, which then stays until it is dropped.
@@ -104,23 +104,22 @@ class Loads:
             else:
                 self.client.load_model(model, deadline=self.timeout)
 
-    def settle(self, model: str, load: bool) -> None:
+    def settle(self, model: str, served: Iterable[int], load: bool) -> None:
         """See to it that what is published of a model, again, is what a loaded one serves.
-
-        Nothing is loaded where it is, as Triton and the manager find out.
 
         Args:
             model: of the repository.
+            served: its versions.
             load: though it is not loaded; only a manager then does.
 
         Raises:
             LoadFailed: with Triton's reason.
             RequestError, HostError: not now.
         """
-        is_loaded = self.is_loaded(model)
-        if self.has_manager and (is_loaded or load):
+        loaded = self.loaded(model)
+        if self.has_manager and (loaded or load):
             self.make_known([model], model)
-        elif is_loaded:
+        elif loaded and loaded != set(served):  # somebody loaded the other one, past this
             self.load(model, [])
 
     def make_known(self, models: Iterable[str], loaded: str) -> None:

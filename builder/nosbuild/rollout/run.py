@@ -163,7 +163,7 @@ class _Roll:
                 outcome = replace(outcome, proofs=self._proofs(published, candidate))
                 if not all(proof.passed for proof in outcome.proofs):
                     return self._refuse(outcome, served, published, "", _reasons(outcome.proofs))
-                is_loaded = loads.is_loaded(self.name)
+                is_loaded = bool(loads.loaded(self.name))
                 if loads.has_manager and not (self.load or is_loaded):
                     self._take_over(
                         published, lambda: loads.make_known([self.name], candidate.name)
@@ -256,7 +256,7 @@ class _Roll:
             environment = self.server.environment(self.say)
             require_environment(self.server.repository, self.name, environment, self.say)
             try:
-                self.loads.settle(self.name, self.load)
+                self.loads.settle(self.name, served.versions, self.load)
             except LoadFailed as failed:
                 return f"what was served does not load again: {failed}"
         return ""

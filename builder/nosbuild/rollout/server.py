@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nosbuild.runtime.served_files import ServedFiles
+from nosbuild.runtime.served_files import ServedFiles, served_files_of
 
 if TYPE_CHECKING:
     from nosbuild.runtime.environment import ServerEnvironment
@@ -50,11 +50,12 @@ class RunningServer:
         """One that another process started; None where that was an older nosbuild."""
         from nosbuild.runtime.environment import server_environment
 
-        if not record.folder:
+        files = served_files_of(record.pid)
+        if files is None:
             return None
         return RunningServer(
             Path(record.repository),
-            ServedFiles(Path(record.folder)),
+            files,
             record.http_url,
             record.grpc_url,
             Path(record.log_file),

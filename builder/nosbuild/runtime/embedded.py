@@ -296,6 +296,5 @@ def _announce(service: InferenceService) -> None:
             service.grpc_url,
             service.metrics_url,
             str(service.log_file),
-            str(service.files.folder),
         )
     )

@@ -164,6 +164,19 @@ def make_served_files(name: str) -> ServedFiles:
     return files
 
 
+def served_files_of(pid: int) -> ServedFiles | None:
+    """Those of a server that runs; None of one that an older nosbuild started.
+
+    Args:
+        pid: Triton's.
+    """
+    for folder in (cache_folder() / "serving").glob("*"):
+        with suppress(OSError):  # it ended just now
+            if (folder / _OWNER).read_text() == str(pid) and _is_owned(folder):
+                return ServedFiles(folder)
+    return None
+
+
 def _remove_abandoned(root: Path) -> None:
     """What servers have left whose supervisor was killed, too."""
     for folder in root.iterdir():

@@ -26,8 +26,6 @@ class ServiceRecord:
     grpc_url: str
     metrics_url: str
     log_file: str
-    folder: str = ""
-    """Its own (``ServedFiles``)."""
 
 
 def services_folder() -> Path:
