@@ -310,7 +310,7 @@ def test_named_models_are_loaded_at_the_start_and_pinned_and_nothing_is_left(tmp
 def _managers(service):
     command = psutil.Process(service.pid).cmdline()
     folders = [word.partition("=")[2] for word in command if word.startswith("--model-repository")]
-    return [Path(folder) for folder in folders[1:]]
+    return [Path(folder) for folder in folders[2:]]
 
 
 def test_a_model_of_the_managers_name_and_a_budget_without_a_manager_are_refused(tmp_path):

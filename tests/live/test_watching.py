@@ -1,4 +1,4 @@
-"""``nosbuild serve`` takes up what is published by itself, and tells; a class that differs there."""
+"""New versions that take over by themselves, or are refused by themselves, and how that is told."""
 
 import os
 import signal
@@ -87,6 +87,7 @@ class Serving:
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(30) == 0
         self.reader.join()
+        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_told_not_to_it_leaves_them_to_load(publish, command_line):
 
 
 def write_class(folder, line):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.py").write_text(textwrap.dedent(ADDER).format(line=line))
     (folder / "samples.py").write_text(SAMPLES)
     (folder / "model.yaml").write_text(
@@ -161,11 +162,7 @@ def write_class(folder, line):
 
 def test_a_class_with_packages_of_its_own_that_answers_otherwise_inside_the_server(tmp_path):
     """Its build proves it, and cannot know; only the server's own proof does."""
-    folder = (
-        write_class(tmp_path / "repository/adder", "return x + 1")
-        if ((tmp_path / "repository").mkdir() is None)
-        else None
-    )
+    folder = write_class(tmp_path / "repository/adder", "return x + 1")
     nosbuild.build(folder)
     with nosbuild.serve(folder.parent, **PORTS) as service, service.client() as client:
 
