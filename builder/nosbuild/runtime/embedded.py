@@ -182,7 +182,7 @@ def _start(
     restrictions = restrictions_of(triton_options)
     folders = []
     if manager:
-        reachable = _reachable(host), ports.http, restrictions.http
+        reachable = _reachable(host), ports.http, restrictions.http, log
         folders = [str(manager.lay_out(shm_prefix, *reachable))]
     command = [
         str(environment.tritonserver),
