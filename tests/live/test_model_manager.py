@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 import urllib.error
@@ -83,7 +84,9 @@ def refused(service, **request):
 
 
 def loads_in_log(service, model):
-    return service.log_file.read_text().count(f"loading: {model}:1")
+    """Of its one instance; Triton says "loading", too, where it finds nothing to do."""
+    started = rf"ModelInstanceInitialize: {model}(_\d+)+ "
+    return len(re.findall(started, service.log_file.read_text()))
 
 
 def doubled(client, model):

@@ -30,6 +30,9 @@ class Bench:
     """The most that was in the server at once."""
     idle_seconds: dict = field(default_factory=dict)
     broken: dict = field(default_factory=dict)
+    asked: dict = field(default_factory=dict)
+    """Model -> its last Job."""
+    configs: dict = field(default_factory=dict)
     others: dict = field(default_factory=dict)
     """Model -> LOADING or UNLOADING, where somebody else does it."""
 
@@ -38,7 +41,12 @@ class Bench:
 
     def new_manager(self):
         entries = {
-            name: {"bytes": size, "calls": calls, "idle_seconds": self.idle_seconds.get(name, 0)}
+            name: {
+                "bytes": size,
+                "calls": calls,
+                "idle_seconds": self.idle_seconds.get(name, 0),
+                "config": self.configs.get(name),
+            }
             for name, (size, calls) in self.models.items()
         }
         return Manager(
@@ -49,10 +57,11 @@ class Bench:
             self.residency,
         )
 
-    def _begin(self, job, name):
-        self.jobs.append((job, name))
-        if job != "look":
-            self.begun.append((job, name))
+    def _begin(self, job):
+        self.jobs.append((job.kind, job.name))
+        if job.kind != "look":
+            self.begun.append((job.kind, job.name))
+            self.asked[job.name] = job
 
     def size(self, name):
         return self.sizes.get(name, self.models[name][0])
@@ -81,7 +90,7 @@ class Bench:
             for job, name in self.jobs:
                 states[name] = "LOADING" if job == "load" else "UNLOADING"
             states.update(self.others)
-            memory = {name: size for name, size in self.loaded.items() if size}
+            memory = {name: [size] for name, size in self.loaded.items() if size}
             self.manager.looked(Seen(states, idle, memory))
             self.manager.step()
         for waiter, answer in self.manager.answers():
@@ -90,12 +99,13 @@ class Bench:
     def end(self, job, name, *, failure=""):
         """Ends a job that the manager has begun."""
         self.jobs.remove((job, name))
-        if job == "load" and failure:
+        is_load = job in ("load", "restart")
+        if is_load and failure:
             self.manager.not_loaded(name, failure)
-        elif job == "load":
+        elif is_load:
             self.loaded[name] = self.size(name)
             self.most = max(self.most, sum(self.loaded.values()))
-            self.manager.loaded(name, 1.0, self.loaded[name])
+            self.manager.loaded(name, 1.0, [self.loaded[name]])
         else:
             self.loaded.pop(name, None)
             self.manager.unloaded(name, failure)

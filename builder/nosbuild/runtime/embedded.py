@@ -185,7 +185,7 @@ def _start(
     files.remember(repository, [model.name for model in servable])
     folders, repositories = [str(files.folder)], [str(repository), str(files.models)]
     if manager:
-        reachable = _reachable(host), ports.http, restrictions.http
+        reachable = _reachable(host), ports.http, restrictions.http, log
         folders.append(str(manager.lay_out(shm_prefix, *reachable)))
         repositories.append(folders[-1])
     command = [

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
+
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.calls import called_by
 from nosbuild.repository.config import read_config
@@ -31,7 +33,9 @@ _LEAST_IDLE_SECONDS = 1.0
 
 
 def managed_models(repository: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Model -> ``calls`` (names), ``bytes`` (an estimate) and ``idle_seconds``."""
+    """Model -> ``calls`` (names), ``bytes`` (an estimate), ``idle_seconds``, and ``config``: what
+    its config.pbtxt says now.
+    """
     return {name: _entry(ModelFolder(repository / name)) for name in names}
 
 
@@ -39,11 +43,13 @@ def _entry(folder: ModelFolder) -> dict[str, Any]:
     try:
         config = read_config(folder.config)
     except RepositoryError:
-        return {"calls": [], "bytes": 0, "idle_seconds": 0.0}  # Triton says so when it loads it
+        # Triton says what is wrong with it when it loads it.
+        return {"calls": [], "bytes": 0, "idle_seconds": 0.0, "config": None}
     return {
         "calls": list(called_by(folder)),
         "bytes": _bytes(folder, config),
         "idle_seconds": _idle_seconds(config),
+        "config": json_format.MessageToDict(config, preserving_proto_field_name=True),
     }
 
 

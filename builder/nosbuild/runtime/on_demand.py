@@ -43,7 +43,7 @@ class OnDemand:
     """Model -> why it must not be loaded."""
 
     def lay_out(
-        self, prefix: str, host: str, port: int, keys: Mapping[str, str] | None = None
+        self, prefix: str, host: str, port: int, keys: Mapping[str, str], log: Path
     ) -> Path:
         """Writes the manager as a model of a repository of its own, which is returned.
 
@@ -52,6 +52,7 @@ class OnDemand:
             host: at which the manager reaches its own server.
             port: for HTTP.
             keys: headers with the keys of its APIs, where they are restricted.
+            log: the file that Triton and its workers write to.
 
         Raises:
             HostError: the cache folder cannot be written.
@@ -71,10 +72,11 @@ class OnDemand:
             settings = {
                 "host": host,
                 "port": port,
-                "keys": dict(keys or {}),
+                "keys": dict(keys),
                 "budget": self.budget,
                 "models": dict(self.models),
                 "broken": dict(self.broken),
+                "log": str(log),
             }
             file = folder / "manager.json"
             file.touch(0o600)  # the keys are secrets

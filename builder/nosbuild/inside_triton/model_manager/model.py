@@ -25,10 +25,12 @@ from nos_model_manager.manager import Manager  # noqa: E402
 from nos_model_manager.own_server import OwnServer  # noqa: E402
 from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
+from nos_model_manager.worker_watch import WorkerWatch  # noqa: E402
 
 _SETTINGS = "manager.json"
 """Written by whoever starts the server: ``host``, ``port``, ``keys`` (headers of restricted
-APIs), ``budget`` (bytes), ``models`` (``catalogue.py``), ``broken`` (model -> reason)."""
+APIs), ``budget`` (bytes), ``models`` (``catalogue.py``), ``broken`` (model -> reason), ``log``
+(Triton's)."""
 _KEPT = "kept.json"
 _HELD = "held"
 """Locked for as long as this worker runs: the folder is not abandoned."""
@@ -46,8 +48,7 @@ class TritonPythonModel:
         self._running = Running(
             lambda begin: Manager(catalogue, settings["budget"], begin),
             OwnServer(settings["host"], settings["port"], settings["keys"]),
-            catalogue.names,
-            triton_pid(),
+            WorkerWatch(triton_pid(), catalogue.names, settings["log"]),
             folder / _KEPT,
             pb_utils.Logger.log_warn,
         )

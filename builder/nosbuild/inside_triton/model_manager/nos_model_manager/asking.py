@@ -4,6 +4,7 @@
     {"operation": "ensure", "model": "ocr", "again": true}     its newest version, though loaded
     {"operation": "release", "model": "ocr"}                   unload it
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
+    {"operation": "scale", "model": "ocr", "instances": 2}     so many instances from now on
     {"operation": "status"}
     {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296}
 
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 
 from .refusal import INVALID_ARG, Refusal
 
-OPERATIONS = ("ensure", "release", "pin", "unpin", "status", "budget")
-_ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin")
-_KEYS = ("operation", "model", "timeout", "bytes", "again", "models")
+OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "budget")
+_ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin", "scale")
+_KEYS = ("operation", "model", "timeout", "bytes", "again", "models", "instances")
+MOST_INSTANCES = 256
 MANAGER = "model_manager"
 """This model itself, which is not among those that it loads and unloads."""
 DEFAULT_SECONDS = 300.0
@@ -36,6 +38,7 @@ class Asked:
     bytes: int | None = None
     again: bool = False
     models: dict = field(default_factory=dict)
+    instances: int | None = None
 
 
 def read_request(text):
@@ -67,6 +70,7 @@ def read_request(text):
         _size(asked.get("bytes")),
         asked.get("again") is True,
         _models(asked.get("models") or {}),
+        _instances(asked.get("instances"), operation),
     )
 
 
@@ -102,6 +106,17 @@ def _size(value):
     return int(value)
 
 
+def _instances(value, operation):
+    if (value is not None) != (operation == "scale"):
+        raise _bad("'instances' belongs to scale, and scale needs it")
+    if value is None:
+        return None
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not (is_whole and 1 <= value <= MOST_INSTANCES):
+        raise _bad(f"instances is {value!r}, and must be a number from 1 to {MOST_INSTANCES}")
+    return value
+
+
 def _models(value):
     try:
         for name, entry in value.items():
@@ -112,6 +127,8 @@ def _models(value):
             if not all(isinstance(called, str) for called in entry.get("calls", ())):
                 raise ValueError
             if not all(_is_number(entry.get(key, 0)) for key in ("bytes", "idle_seconds")):
+                raise ValueError
+            if not isinstance(entry.get("config"), (dict, type(None))):
                 raise ValueError
     except (AttributeError, TypeError, ValueError):
         raise _bad('models is not {"NAME": {"calls": [...], "bytes": 0}, ...}') from None

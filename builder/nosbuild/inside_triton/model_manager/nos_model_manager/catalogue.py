@@ -1,13 +1,16 @@
 """The models that may be loaded, and what each of them calls: data from whoever started the server.
 
-    {"ocr": {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0}, ...}
+    {"ocr": {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0, "config": {...}}, ...}
 
 ``bytes`` is an estimate, until the model was loaded once. ``idle_seconds``: how long its callers
-may pause and still count on its state.
+may pause and still count on its state. ``config``: Triton's ModelConfig as JSON, with which the
+model is loaded, so that what is written to its config.pbtxt later is not served before it is made
+known here; null: whatever the file says.
 """
 
 import difflib
 
+from .overrides import instances_of, is_ensemble, versions_of
 from .refusal import NOT_FOUND, UNAVAILABLE, Refusal
 
 
@@ -31,6 +34,7 @@ class Catalogue:
             "calls": [str(called) for called in entry.get("calls", ())],
             "bytes": max(0, int(entry.get("bytes", 0))),
             "idle_seconds": max(0.0, float(entry.get("idle_seconds", 0))),
+            "config": entry.get("config"),
         }
         self._broken.pop(name, None)
 
@@ -47,6 +51,25 @@ class Catalogue:
 
     def idle_seconds(self, name):
         return self._entries[name]["idle_seconds"]
+
+    def config(self, name):
+        """Triton's, as JSON-able data; None: that of the file."""
+        return self._entries[name]["config"]
+
+    def instances(self, name):
+        """Of its config; 0 where there is no telling."""
+        return instances_of(self._entries[name]["config"] or {})
+
+    def versions(self, name):
+        """How many are served at once; 0 where there is no telling."""
+        return versions_of(self._entries[name]["config"] or {})
+
+    def is_ensemble(self, name):
+        return is_ensemble(self._entries[name]["config"] or {})
+
+    def forget_config(self, name):
+        """From now on it is loaded as its file says."""
+        self._entries[name]["config"] = None
 
     def calls(self, name):
         """What it calls itself; models that are not here are for Triton to judge."""

@@ -32,6 +32,8 @@ class Demand:
     """What is believed must come from this look at the server, or a later one."""
     again: bool = False
     """Its newest version, though it may be loaded."""
+    instances: int | None = None
+    """With so many instances, though it is loaded with others; ``again`` is True then."""
     is_begun_again: bool = False
     waiters: list = field(default_factory=list)
     waits_since: float | None = None
@@ -40,6 +42,12 @@ class Demand:
     """What was loaded for it."""
     born_after: int = 0
     """Loads that had begun before it: what those bring may be an older version."""
+
+    def extra(self, one):
+        """Bytes more, while the model is loaded again."""
+        if self.instances is None:
+            return one.needs  # the new version, beside the old one
+        return max(0, one.needs_with(self.instances) - one.needs)
 
     def is_in_a_hurry(self, now, residents, residency):
         """Whether somebody's time would run out if it waited for another model's residency."""

@@ -13,6 +13,10 @@ def kept(residents, budget):
             "loads": one.loads,
             "evictions": one.evictions,
             "load_seconds": one.load_seconds,
+            "instances": one.instances,
+            "crashes": one.crashes.number,
+            "restarts": one.restarts,
+            "is_stuck": one.is_stuck,
         }
         for one in residents.values()
     }
@@ -27,5 +31,9 @@ def restore(data, residents, catalogue):
             one.pinned = bool(facts["pinned"])
             one.loads, one.evictions = int(facts["loads"]), int(facts["evictions"])
             one.load_seconds = float(facts["load_seconds"])
+            one.crashes.number, one.restarts = int(facts["crashes"]), int(facts["restarts"])
+            one.is_stuck = bool(facts["is_stuck"])
+            if facts["instances"]:
+                one.resize(int(facts["instances"]))
             if facts["bytes"]:
                 one.observe(int(facts["bytes"]))

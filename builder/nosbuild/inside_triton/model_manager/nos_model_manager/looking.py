@@ -24,7 +24,7 @@ class Seen:
     idle: dict
     """Model -> seconds since it answered; only of those that are loaded and were used."""
     memory: dict
-    """Model -> bytes of its processes; only of those that have some."""
+    """Model -> bytes of each of its workers, the newest first; only of those that have some."""
 
 
 class Looks:
@@ -66,6 +66,8 @@ class Looks:
 
 def _believe(one, seen, now):
     state = _BELIEVED[seen.states.get(one.name, "UNAVAILABLE")]
+    if one.is_stuck and state == UNLOADING:
+        state = UNLOADED
     is_ours = one.state not in (UNLOADED, READY) and not one.is_foreign
     if is_ours:
         return  # its own job says when it is over
@@ -78,5 +80,8 @@ def _believe(one, seen, now):
     if one.name in seen.idle:
         one.inferred_at = now - seen.idle[one.name]
         one.used_at = max(one.used_at, one.inferred_at)
-    if state == READY and seen.memory.get(one.name):
-        one.observe(seen.memory[one.name])
+    sizes = seen.memory.get(one.name, ())
+    if state == READY:
+        one.measure(sizes)
+    elif state == UNLOADED:
+        one.leftover = sum(sizes)

@@ -8,19 +8,18 @@ import time
 
 from .asking import read_request
 from .demands import Demand
+from .jobs import LOOK, Job
 from .keeping import kept, restore
+from .lifecycle import Lifecycle
 from .looking import Looks
 from .refusal import INTERNAL, INVALID_ARG, UNAVAILABLE, Refusal
-from .residents import GOING, LEAVING, LOADING, READY, RESERVED, UNLOADED, UNLOADING, Residents
+from .residents import GOING, LEAVING, LOADING, READY, RESERVED, UNLOADED, Residents
 from .room import Room
 from .telling import answered, status
 
 RESIDENCY_SECONDS = 2.0
-BRAKE_SECONDS = 5.0
-"""For so long a model that did not load is not tried again."""
 _AGAIN_SECONDS = 0.25
 """Until the next look, while somebody waits for what only a look can tell."""
-_PARALLEL_LOADS = 4
 
 
 class Manager:
@@ -29,8 +28,8 @@ class Manager:
     Args:
         catalogue: the models that there are.
         budget: bytes.
-        run: called with ("look", ""), ("load", name) or ("unload", name): begins that elsewhere,
-            and calls ``looked``, ``loaded`` or ``unloaded`` later.
+        run: called with a Job: begins it elsewhere, and calls ``looked``, ``loaded``,
+            ``not_loaded`` or ``unloaded`` later.
         clock: seconds.
         residency: seconds for which a model that was loaded or used is spared.
     """
@@ -41,12 +40,12 @@ class Manager:
         self._clock = clock
         self._residents = Residents(catalogue)
         self._room = Room(self._residents, catalogue, budget, residency)
+        self._lifecycle = Lifecycle(self._residents, catalogue, run, clock)
         self._looks = Looks()
         self._demands = {}
         self._after_look = []
         self._answers = []
         self._alarm = None
-        self._loads_begun = 0
         self.is_changed = False
         """Whether there is something new to keep."""
         self._looks.want()  # what is loaded already
@@ -65,10 +64,7 @@ class Manager:
                     self.is_changed = True
                 self._answer(waiter, self._budget())
             else:
-                for name, entry in asked.models.items():
-                    self._catalogue.add(name, entry)
-                    if not self._residents[name].is_observed:
-                        self._residents[name].bytes = self._catalogue.estimate(name)
+                self._make_known(asked)
                 self._catalogue.require(asked.model)
                 getattr(self, f"_{asked.operation}")(asked, waiter, now)
         except Refusal as refusal:
@@ -78,50 +74,44 @@ class Manager:
         """A look at the server ended; None: it did not answer."""
         self._looks.end(seen, self._clock(), self._residents, self._catalogue.names())
 
-    def loaded(self, name, seconds, size):
-        """A load ended well; ``size``: bytes of its processes, 0 where it has none."""
-        one = self._residents[name]
-        one.turn(READY)
-        one.extra = 0
-        one.ready_at = one.used_at = self._clock()
-        one.loads += 1
-        one.load_seconds = seconds
-        one.failure = ""
-        if size:
-            one.most = 0
-            one.observe(size)
+    def loaded(self, name, seconds, sizes):
+        """A load ended well; ``sizes``: bytes of each of its workers, the newest first."""
+        self._lifecycle.loaded(name, seconds, sizes)
         self.is_changed = True
+        number = self._residents[name].load_number
         for demand in self._demands.values():
-            if name in demand.closure and one.load_number > demand.born_after:
+            if name in demand.closure and number > demand.born_after:
                 demand.loaded.append(name)
 
     def not_loaded(self, name, reason):
         """A load failed: all who wait for it are told, and its bytes are free."""
-        one = self._residents[name]
-        # A new version that does not load leaves the old one in place.
-        one.turn(READY if one.extra else UNLOADED)
-        one.extra = 0
-        one.failure, one.failed_at = reason, self._clock()
+        self._lifecycle.not_loaded(name, reason)
         self._looks.want()
-        for key, demand in list(self._demands.items()):
-            if name in demand.closure:
-                self._end(key, self._failed(demand.name, one))
+        self._fail(name)
 
-    def unloaded(self, name, reason=""):
-        """An unload ended; with a reason: not as it should have."""
-        one = self._residents[name]
-        one.turn(READY if reason else UNLOADED)
-        one.used_at = self._clock()
-        if reason:
-            self._looks.want()  # the next look says what it is
-        elif one.is_evicted:
-            one.evictions += 1
-        one.is_evicted = False
+    def unloaded(self, name, reason="", is_stuck=False):
+        """An unload ended; with a reason: not as it should have. See ``Lifecycle.unloaded``."""
+        self._lifecycle.unloaded(name, reason, is_stuck)
+        if reason or is_stuck:
+            self._looks.want()  # the next look says what it, and what calls it, is
         self.is_changed = True
+        one = self._residents[name]
         for waiter in one.releases:
             refusal = Refusal(INTERNAL, f"model {name!r} is not unloaded: {reason}")
             self._answer(waiter, refusal if reason else {"model": name, "state": UNLOADED})
         one.releases.clear()
+
+    def crashed(self, name, crash):
+        """Workers of a model ended by themselves; False where that is to be told again later."""
+        is_told = self._lifecycle.crashed(name, crash, self._room.budget - self._residents.used())
+        self.is_changed = True
+        if self._residents[name].is_braked(self._clock()):
+            self._fail(name)
+        return is_told
+
+    def taken_down(self, name):
+        """What lost its workers is unloaded, and will be loaded again."""
+        self._lifecycle.taken_down(name)
 
     def step(self):
         """Does all that can be done now."""
@@ -131,8 +121,7 @@ class Manager:
         wanted = {name for demand in self._demands.values() for name in demand.closure}
         for one in self._residents.in_state(RESERVED):
             if one.name not in wanted:
-                one.turn(READY if one.extra else UNLOADED)
-                one.extra = 0
+                one.fall_back()
         self._tell_what_was_seen()
         claimed, spared = 0, set()
         for key, demand in list(self._demands.items()):
@@ -147,14 +136,14 @@ class Manager:
         is_over = self._room.relieve(spared, now, self._looks)
         if is_over or any(demand.waits_since is not None for demand in self._demands.values()):
             self._alarm = now + _AGAIN_SECONDS
-        self._begin_jobs()
+        self._lifecycle.begin()
         if self._waiters() and any(one.is_foreign for one in self._residents.values()):
             self._alarm = now + _AGAIN_SECONDS
             if now - self._looks.at >= _AGAIN_SECONDS:
                 self._looks.want()
         if self._looks.is_due():
             self._looks.begin(now, self._residents)
-            self._run("look", "")
+            self._run(Job(LOOK))
 
     def answers(self):
         """(waiter, dict or Refusal) of all that are answered since the last time."""
@@ -185,21 +174,51 @@ class Manager:
         self._room.budget = int(data["budget"])
         restore(data, self._residents, self._catalogue)
 
+    def _make_known(self, asked):
+        for name, entry in asked.models.items():
+            self._catalogue.add(name, entry)
+            self._residents.know(name)
+        if asked.again and asked.model in self._catalogue and asked.model not in asked.models:
+            # Whoever says "newest" and not what that is, means what the file says.
+            self._catalogue.forget_config(asked.model)
+            self._residents.know(asked.model)
+
+    def _scale(self, asked, waiter, now):
+        name, one = asked.model, self._residents[asked.model]
+        if self._catalogue.is_ensemble(name):
+            calls = " or ".join(map(repr, self._catalogue.calls(name)))
+            text = f"{name!r} is an ensemble, which has no instances: scale {calls or 'its steps'}"
+            raise Refusal(INVALID_ARG, text)
+        if one.state == UNLOADED:
+            one.resize(asked.instances)
+            self.is_changed = True
+            told = {"model": name, "state": UNLOADED, "instances": asked.instances}
+            self._answer(waiter, told)
+            return
+        self._want((name, asked.instances), waiter, asked.instances)
+
     def _ensure(self, asked, waiter, now):
         name, key = asked.model, (asked.model, asked.again)
         demand = self._demands.get(key)
-        if asked.again and demand is not None and self._has_begun(demand):
-            # What is being loaded may be older than what is asked for now.
-            key = (asked.model, asked.again, self._loads_begun)
-            demand = self._demands.get(key)
-        if demand is None:
+        if asked.again:
+            self._residents[name].crashes.forgive()
+            if demand is not None and self._has_begun(demand):
+                # What is being loaded may be older than what is asked for now.
+                key = (name, "again", self._lifecycle.loads_begun)
+        elif demand is None:
+            self._brake(name, self._catalogue.closure(name), now)
+        self._want(key, waiter)
+
+    def _want(self, key, waiter, instances=None):
+        """Waits for the model with all who want the same."""
+        name, what, *_ = key
+        if key not in self._demands:
             closure = self._catalogue.closure(name)
-            if not asked.again:
-                self._brake(name, closure, now)
-            demand = Demand(name, closure, self._looks.want(), asked.again)
-            demand.born_after = self._loads_begun
+            demand = Demand(name, closure, self._looks.want(), again=what is not False)
+            demand.instances = instances
+            demand.born_after = self._lifecycle.loads_begun
             self._demands[key] = demand
-        demand.waiters.append(waiter)
+        self._demands[key].waiters.append(waiter)
 
     def _has_begun(self, demand):
         number = self._residents[demand.name].load_number
@@ -207,8 +226,8 @@ class Manager:
 
     def _brake(self, name, closure, now):
         for one in (self._residents[called] for called in closure):
-            left = one.failed_at + BRAKE_SECONDS - now
-            if one.failure and one.state == UNLOADED and left > 0:
+            if one.is_braked(now):
+                left = one.braked_until - now
                 raise self._failed(name, one, f"; it is not tried again for {left:.1f} s")
 
     def _release(self, asked, waiter, now):
@@ -234,7 +253,9 @@ class Manager:
         ones = [self._residents[name] for name in demand.closure]
         if any(one.state != READY for one in ones):
             return False
-        if demand.again and not (demand.is_begun_again or demand.name in demand.loaded):
+        is_new = demand.is_begun_again or demand.name in demand.loaded
+        has_those = demand.instances is not None and demand.instances == ones[-1].count
+        if demand.again and not (is_new or has_those):
             return False
         for one in ones:
             one.used_at = one.promised_at = now
@@ -295,24 +316,15 @@ class Manager:
             if one.state == READY:
                 one.turn(LEAVING)
 
-    def _begin_jobs(self):
-        loading = len(self._residents.in_state(LOADING))
-        for one in self._residents.in_state(RESERVED):
-            called = [self._residents[name] for name in self._catalogue.calls(one.name)]
-            if loading < _PARALLEL_LOADS and all(other.state == READY for other in called):
-                one.turn(LOADING)
-                loading += 1
-                self._loads_begun += 1
-                one.load_number = self._loads_begun
-                self._run("load", one.name)
-        for one in self._residents.in_state(LEAVING):
-            if not self._residents.callers(one.name):
-                one.turn(UNLOADING)
-                self._run("unload", one.name)
+    def _fail(self, name):
+        """Tells all who wait for what is not loaded."""
+        for key, demand in list(self._demands.items()):
+            if name in demand.closure:
+                self._end(key, self._failed(demand.name, self._residents[name]))
 
     def _failed(self, name, one, more=""):
         called = "" if name == one.name else f", which {name!r} calls,"
-        return Refusal(INTERNAL, f"model {one.name!r}{called} does not load: {one.failure}{more}")
+        return Refusal(INTERNAL, f"model {one.name!r}{called} {one.failure}{more}")
 
     def _budget(self):
         return {

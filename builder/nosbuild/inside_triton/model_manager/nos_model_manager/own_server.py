@@ -5,13 +5,11 @@ Never ``pb_utils.load_model``: it holds the interpreter's lock for the whole of 
 
 import http.client
 import json
-import time
 from urllib.parse import quote
 
 from .reasons import clean_reason
 
 QUICK_SECONDS = 10.0
-_POLL_SECONDS = 0.02
 
 
 class ServerRefused(Exception):
@@ -32,29 +30,40 @@ class OwnServer:
         self._port = port
         self._headers = dict(headers or {})
 
-    def load(self, name, timeout):
-        """Loads the model, or its newest version again; returns once it is ready.
+    def load(self, name, timeout, config=None):
+        """Loads the model, or loads it again; returns once it is ready.
+
+        Args:
+            name: the model's.
+            timeout: seconds.
+            config: JSON-able ModelConfig in place of its config.pbtxt.
 
         Raises:
             ServerRefused: with Triton's reason.
             OSError: no answer in ``timeout`` seconds, or none at all.
         """
-        self._call("POST", f"/v2/repository/models/{quote(name, safe='')}/load", timeout)
+        # Of config, the text: https://github.com/triton-inference-server/server/blob/main/docs/
+        # protocol/extension_model_repository.md
+        asked = {} if config is None else {"parameters": {"config": json.dumps(config)}}
+        self._call("POST", f"/v2/repository/models/{quote(name, safe='')}/load", timeout, asked)
 
-    def unload(self, name, timeout):
-        """Unloads it; returns once what was in flight is answered and the index says it is gone.
+    def begin_unload(self, name):
+        """Begins its unloading: what is in flight is answered first.
 
         Raises:
             ServerRefused: with Triton's reason.
-            OSError: no answer, or not gone in ``timeout`` seconds.
+            OSError: no answer.
         """
-        end = time.monotonic() + timeout
-        path = f"/v2/repository/models/{quote(name, safe='')}/unload"
-        self._call("POST", path, QUICK_SECONDS)
-        while self.states().get(name, "UNAVAILABLE") != "UNAVAILABLE":
-            if time.monotonic() > end:
-                raise TimeoutError(f"{name!r} is not unloaded after {timeout:g} s")
-            time.sleep(_POLL_SECONDS)
+        self._call("POST", f"/v2/repository/models/{quote(name, safe='')}/unload", QUICK_SECONDS)
+
+    def config(self, name):
+        """Of a model that is loaded, as JSON-able data.
+
+        Raises:
+            ServerRefused: with Triton's reason.
+            OSError: no answer.
+        """
+        return self._call("GET", f"/v2/models/{quote(name, safe='')}/config", QUICK_SECONDS)
 
     def states(self):
         """Model -> READY, LOADING, UNLOADING or UNAVAILABLE; several versions are one model."""
@@ -75,11 +84,12 @@ class OwnServer:
             found[row["name"]] = max(last, found.get(row["name"], 0.0))
         return {name: last for name, last in found.items() if last}
 
-    def _call(self, method, path, timeout):
+    def _call(self, method, path, timeout, asked=None):
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         try:
             headers = {"Connection": "close", **self._headers}
-            connection.request(method, path, b"{}" if method == "POST" else None, headers)
+            body = json.dumps(asked or {}).encode() if method == "POST" else None
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             body = answer.read()
         except http.client.HTTPException as error:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from .crashes import Crashes
+
 UNLOADED = "unloaded"
 RESERVED = "reserved"
 """It has its bytes, and waits for what it calls."""
@@ -27,14 +29,16 @@ class Resident:
     """The most that it was seen to take since it was loaded last: so much is reserved for it."""
     is_observed: bool = False
     extra: int = 0
-    """Bytes more for as long as a new version is loaded beside the old one."""
+    """Bytes more for as long as a load lasts while the old one serves."""
+    is_serving: bool = False
+    """The old one serves until the load that is to come, or goes on, has ended."""
     state: str = UNLOADED
     is_foreign: bool = False
     """Somebody else loads or unloads it now."""
     epoch: int = 0
+    """Counts changes of state, so that what was seen before one is not believed after it."""
     load_number: int = 0
     """Of its last load, among all that were begun."""
-    """Counts changes of state, so that what was seen before one is not believed after it."""
     ready_at: float = 0.0
     used_at: float = 0.0
     """Last asked for, or last inference."""
@@ -48,7 +52,26 @@ class Resident:
     evictions: int = 0
     load_seconds: float = 0.0
     failure: str = ""
-    failed_at: float = 0.0
+    """Why it is not loaded though it was tried."""
+    braked_until: float = 0.0
+    """For so long that is not tried again."""
+    crashes: Crashes = field(default_factory=Crashes)
+    restarts: int = 0
+    """How often it was loaded again because a worker had ended."""
+    is_stuck: bool = False
+    """Triton calls it UNLOADING for ever: it waits for a worker that has ended."""
+    leftover: int = 0
+    """Bytes of workers that outlived their load: neither unloading nor anybody else frees them."""
+    of_config: int = 0
+    """Instances that its config says; others than that were asked for until it says others."""
+    count: int = 0
+    """Instances that its bytes are those of; 0 where that is not known."""
+    versions: int = 0
+    """That are served at once, each with so many; 0 where that is not known."""
+    instances: int | None = None
+    """That were asked for; None: those of its config."""
+    wanted_instances: int | None = None
+    """From the load on that is being made room for."""
     releases: list = field(default_factory=list)
     """Who asked for its unloading, and waits."""
 
@@ -56,6 +79,10 @@ class Resident:
     def charge(self):
         """Bytes of the budget that it takes now."""
         return 0 if self.state == UNLOADED else self.bytes + self.extra
+
+    def is_braked(self, now):
+        """Whether it is not to be loaded for now, because of how it ended before."""
+        return self.state not in (READY, *ON_THE_WAY) and now < self.braked_until
 
     def reserve(self):
         """Takes its bytes out of the budget before it is loaded."""
@@ -72,11 +99,36 @@ class Resident:
         """Bytes that a load is to have at hand."""
         return max(self.bytes, self.most)
 
+    def needs_with(self, instances):
+        """The same with so many instances."""
+        return -(-self.needs * instances // max(1, self.count))
+
+    def resize(self, instances):
+        """It is not loaded, and will have so many."""
+        self.bytes, self.most = self.needs_with(instances), 0
+        self.instances = self.count = instances
+
+    def measure(self, sizes):
+        """So much its workers take, the newest first; those that are too many should be gone."""
+        workers = self.count * self.versions or len(sizes)
+        self.leftover = sum(sizes[workers:])
+        if sizes:
+            self.observe(sum(sizes[:workers]))
+
     def observe(self, size):
         """So much its processes take."""
         self.bytes = size
         self.most = max(self.most, size)
         self.is_observed = True
+
+    def fall_back(self):
+        """No load, after all, or one that failed: to what is there."""
+        self.turn(READY if self.is_serving else UNLOADED)
+        self.end_load()
+
+    def end_load(self):
+        """What holds for as long as a load lasts holds no more."""
+        self.extra, self.is_serving, self.wanted_instances = 0, False, None
 
     def turn(self, state):
         self.state = state
@@ -92,12 +144,23 @@ class Residents(dict):
         self._catalogue = catalogue
 
     def __missing__(self, name):
-        self[name] = Resident(name, self._catalogue.estimate(name))
+        self[name] = Resident(name, 0)
+        self.know(name)
         return self[name]
+
+    def know(self, name):
+        """Takes over what the catalogue says, which is new, or has changed."""
+        one = self[name]
+        if not one.is_observed:
+            one.bytes = self._catalogue.estimate(name)
+        if one.of_config != self._catalogue.instances(name):
+            one.of_config = one.count = self._catalogue.instances(name)
+            one.instances = None
+        one.versions = self._catalogue.versions(name)
 
     def used(self):
         """Bytes of all."""
-        return sum(one.charge for one in self.values())
+        return sum(one.charge + one.leftover for one in self.values())
 
     def in_state(self, *states):
         return [one for one in list(self.values()) if one.state in states]

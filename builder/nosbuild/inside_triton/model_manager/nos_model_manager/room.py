@@ -56,7 +56,7 @@ class Room:
             is_old = demand.again and not demand.is_begun_again and demand.name not in demand.loaded
             if not is_old or again.state != READY:
                 return 0  # on its way
-            need = extra = again.needs
+            need = extra = demand.extra(again)
         # What still goes has its bytes until it is gone, though it is wanted again.
         free = self.budget - self._residents.used() - claimed
         is_gone = all(one.state == UNLOADED for one in missing)
@@ -112,7 +112,8 @@ class Room:
         if not missing:
             demand.is_begun_again = True
             again = self._residents[demand.name]
-            again.extra = need
+            again.extra, again.is_serving = need, True
+            again.wanted_instances = demand.instances
             again.turn(RESERVED)
 
     def _is_too_unsure(self, missing, need, free):
@@ -132,10 +133,10 @@ class Room:
         if own > self.budget:
             raise too_big(demand.name, demand.closure, self._residents, self.budget)
         others = sum(self._residents[name].charge for name in self._kept() - set(demand.closure))
+        others += sum(one.leftover for one in self._residents.values())
         if own + others + extra > self.budget:
-            what = f"the new version of {demand.name!r}, beside the old one" if extra else ""
             raise no_room(
-                f"no room for {what or f'model {demand.name!r}'}: it needs {shown(extra or own)}, "
+                f"no room for {_what(demand, extra)}: it needs {shown(extra or own)}, "
                 f"and of {shown(self.budget)} there are pinned {shown(others)}",
                 self.residency,
             )
@@ -169,3 +170,11 @@ class Room:
             return False
         # One that is in use all the time goes to who has waited for as long.
         return unused_for >= self.residency or patience >= self.residency
+
+
+def _what(demand, extra):
+    if demand.instances is not None:
+        return f"{demand.instances} instances of {demand.name!r}"
+    if extra:
+        return f"the new version of {demand.name!r}, beside the old one"
+    return f"model {demand.name!r}"

@@ -14,12 +14,18 @@ import traceback
 from pathlib import Path
 
 from .demands import Waiter
+from .jobs import DROP, LOAD, LOOK, RESTART, UNLOAD
 from .looking import Seen
+from .overrides import override
 from .refusal import INTERNAL, Refusal
-from .worker_memory import memory_of_models
 
+_WATCH_SECONDS = 0.25
+"""Between two looks at which workers go on."""
 _LOAD_SECONDS = 600.0
 _UNLOAD_SECONDS = 600.0
+_POLL_SECONDS = 0.02
+_ENDED_SECONDS = 1.5
+"""A worker that ended for so long was not ended by Triton just now."""
 _PAUSE_SECONDS = 0.25
 """Before a server that did not answer is looked at again."""
 _CLOSE = object()
@@ -31,23 +37,23 @@ class Running:
     Args:
         make_manager: given the function that begins jobs.
         server: an OwnServer.
-        names: gives those of all models.
-        pid: Triton's.
+        watch: a WorkerWatch.
         kept: file for what outlives this process.
         warn: told, in words, what goes wrong.
     """
 
-    def __init__(self, make_manager, server, names, pid, kept, warn):
+    def __init__(self, make_manager, server, watch, kept, warn):
         self._server = server
-        self._names = names
-        self._pid = pid
+        self._watch = watch
         self._kept = Path(kept)
         self._warn = warn
         self._events = queue.SimpleQueue()
         self._manager = make_manager(self._begin)
         self._restore()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="model manager", daemon=True)
         self._thread.start()
+        threading.Thread(target=self._watch_workers, name="worker watch", daemon=True).start()
 
     def submit(self, text, send):
         """Takes a request; ``send`` is called with its answer, a dict or a Refusal, later."""
@@ -63,6 +69,7 @@ class Running:
 
     def close(self, timeout=5.0):
         """Answers all who wait, and ends."""
+        self._closed.set()
         self._events.put(_CLOSE)
         self._thread.join(timeout)
 
@@ -98,9 +105,16 @@ class Running:
         if self._manager.is_changed:
             self._keep()
 
-    def _begin(self, job, name):
-        target = {"look": self._look, "load": self._load, "unload": self._unload}[job]
-        threading.Thread(target=target, args=(name,), name=f"{job} {name}", daemon=True).start()
+    def _begin(self, job):
+        work = {
+            LOOK: self._look,
+            LOAD: self._load,
+            RESTART: self._restart,
+            UNLOAD: self._unload,
+            DROP: self._drop,
+        }[job.kind]
+        label = f"{job.kind} {job.name}"
+        threading.Thread(target=work, args=(job,), name=label, daemon=True).start()
 
     def _look(self, _):
         try:
@@ -116,49 +130,120 @@ class Running:
         seen = Seen(states, idle, self._memory())
         self._events.put(lambda manager: manager.looked(seen))
 
-    def _load(self, name):
+    def _load(self, job):
         began = time.monotonic()
         try:
-            self._server.load(name, _LOAD_SECONDS)
+            self._server.load(job.name, _LOAD_SECONDS, self._config(job))
         except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
             reason = str(error) or type(error).__name__
-            self._events.put(lambda manager: manager.not_loaded(name, reason))
-            return
+            self._events.put(lambda manager: manager.not_loaded(job.name, reason))
+            return False
         seconds = time.monotonic() - began
-        size = self._memory().get(name, 0)
-        self._events.put(lambda manager: manager.loaded(name, seconds, size))
+        sizes = self._memory().get(job.name, ())
+        self._events.put(lambda manager: manager.loaded(job.name, seconds, sizes))
+        return True
+
+    def _config(self, job):
+        """With which the model is to be loaded; None: as its file says."""
+        if job.config is None and job.instances is None and not job.is_beside:
+            return None
+        config = self._server.config(job.name) if job.config is None else job.config
+        return override(config, job.instances, job.restarts)
+
+    def _restart(self, job):
+        """Triton ends no load of which a worker has ended, and does not wait for its end either."""
+        self._warn(f"{job.name!r} is loaded again: a worker process of it has ended")
+        if job.is_beside:
+            left = self._watch.retire(job.name)
+            if self._load(job):
+                self._watch.end_when_idle(left)
+            else:
+                self._watch.recall(job.name, left)
+            return
+        self._take_down(job)
+        self._events.put(lambda manager: manager.taken_down(job.name))
+        self._load(job)
+
+    def _take_down(self, job):
+        try:
+            self._server.begin_unload(job.name)
+        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
+            self._warn(f"{job.name!r} is not unloaded: {error}")
+        self._watch.end_when_idle(self._watch.retire(job.name))
+
+    def _drop(self, job):
+        self._take_down(job)
+        self._events.put(lambda manager: manager.unloaded(job.name, is_stuck=True))
+
+    def _unload(self, job):
+        reason, is_stuck = "", False
+        try:
+            self._server.begin_unload(job.name)
+            is_stuck = not self._is_unloaded(job.name)
+        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
+            reason = str(error) or type(error).__name__
+            self._warn(f"{job.name!r} is not unloaded: {reason}")
+        self._events.put(lambda manager: manager.unloaded(job.name, reason, is_stuck))
+
+    def _is_unloaded(self, name):
+        """Waits for it; False where a worker had ended, so that Triton would wait for ever.
+
+        Raises:
+            OSError: neither, for too long.
+        """
+        end = time.monotonic() + _UNLOAD_SECONDS
+        ended_since = None
+        while self._server.states().get(name, "UNAVAILABLE") != "UNAVAILABLE":
+            now = time.monotonic()
+            ended_since = (ended_since or now) if self._watch.has_ended(name) else None
+            if ended_since and now - ended_since > _ENDED_SECONDS:
+                self._watch.end_when_idle(self._watch.retire(name))
+                return False
+            if now > end:
+                raise TimeoutError(f"{name!r} is not unloaded after {_UNLOAD_SECONDS:g} s")
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def _memory(self):
-        """Bytes of each model's processes; nothing where /proc does not tell."""
+        """Bytes of each model's workers, the newest first; nothing where /proc does not tell."""
         try:
-            return memory_of_models(self._pid, self._names())
+            found = self._watch.look()
         except Exception:  # noqa: BLE001 - the manager waits for the end of the job that asks
             self._warn(traceback.format_exc())
             return {}
+        return {name: [size for _, size in workers] for name, workers in found.items()}
 
-    def _unload(self, name):
-        reason = ""
-        try:
-            self._server.unload(name, _UNLOAD_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
-            reason = str(error) or type(error).__name__
-            self._warn(f"{name!r} is not unloaded: {reason}")
-        self._events.put(lambda manager: manager.unloaded(name, reason))
+    def _watch_workers(self):
+        while not self._closed.wait(_WATCH_SECONDS):
+            try:
+                for name, pids in self._watch.ended().items():
+                    crash = self._watch.crash(name, pids)
+                    self._events.put(
+                        lambda manager, told=(name, pids, crash): self._tell_crash(manager, *told)
+                    )
+            except Exception:  # noqa: BLE001 - a bug must not end the watch
+                self._warn(traceback.format_exc())
+
+    def _tell_crash(self, manager, name, pids, crash):
+        if self._watch.is_watched(pids) and manager.crashed(name, crash):
+            self._watch.forget(pids)
 
     def _keep(self):
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._manager.keep()))
+            new.write_text(json.dumps({**self._manager.keep(), "workers": self._watch.known()}))
             new.replace(self._kept)
         except OSError as error:
             self._warn(f"pins and counts will be lost if this model is loaded again: {error}")
 
     def _restore(self):
         try:
-            self._manager.restore(json.loads(self._kept.read_text()))
+            data = json.loads(self._kept.read_text())
+            self._manager.restore(data)
+            self._watch.take_over(data["workers"])
         except FileNotFoundError:
             return  # the first one of this server
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self._warn(f"what an earlier manager kept cannot be read: {error}")
 
 

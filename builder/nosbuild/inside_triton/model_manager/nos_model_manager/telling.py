@@ -11,6 +11,7 @@ def answered(demand, residents, seconds):
         "loaded": list(demand.loaded),
         "seconds": round(seconds, 3),
         "bytes": sum(residents[name].charge for name in demand.closure),
+        "instances": residents[demand.name].count or None,
     }
 
 
@@ -29,7 +30,17 @@ def _row(one, now):
         "evictions": one.evictions,
         "load_seconds": round(one.load_seconds, 3),
         "pinned": one.pinned,
+        "instances": one.count or None,
+        "crashes": one.crashes.number,
     }
     if one.failure:
         row["failure"] = one.failure
+    if one.leftover:
+        row["not_returned_bytes"] = one.leftover
+    if one.crashes.last:
+        row["last_crash"] = {
+            "reason": f"its worker process {one.crashes.last.reason}",
+            "seconds_ago": round(now - one.crashes.at, 1),
+            "log": list(one.crashes.last.log),
+        }
     return row

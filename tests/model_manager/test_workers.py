@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from nosbuild.inside_triton.model_manager.nos_model_manager.worker_memory import memory_of_models
+from nosbuild.inside_triton.model_manager.nos_model_manager.workers import workers_of_models
 
 TRITON = 100
 
@@ -33,10 +33,14 @@ def test_each_worker_counts_for_its_model_with_what_it_started(tmp_path):
     (tmp_path / "self").mkdir()
     process(tmp_path, 109, 1)
     (tmp_path / "109/stat").write_bytes(b"109 (\xff\xfe) S 1 1 1 0")  # a name may be any bytes
-    found = memory_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], tmp_path)
+    found = workers_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], tmp_path)
     page = os.sysconf("SC_PAGE_SIZE")
-    kib = {"ocr": 7 * 1024, "ocr_1": 8 * 1024, "text": 16 * 1024, "private": 2 * page}
-    assert found == kib
+    assert found == {
+        "ocr": [(102, 6 * 1024), (101, 1024)],
+        "ocr_1": [(104, 8 * 1024)],
+        "text": [(105, 16 * 1024)],
+        "private": [(106, 2 * page)],
+    }
 
 
 def test_a_real_process_is_measured():
@@ -45,6 +49,8 @@ def test_a_real_process_is_measured():
         [sys.executable, "-c", code, "ballast_0_0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         child.stdout.readline()
-        found = memory_of_models(os.getpid(), ["ballast"])
+        found = workers_of_models(os.getpid(), ["ballast"])
         child.stdin.close()
-    assert 64 << 20 < found["ballast"] < 128 << 20
+    ((pid, size),) = found["ballast"]
+    assert pid == child.pid
+    assert 64 << 20 < size < 128 << 20

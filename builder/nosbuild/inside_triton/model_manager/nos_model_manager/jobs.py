@@ -1,0 +1,28 @@
+"""What the manager has done elsewhere, in threads that may wait: looks, loads and unloads."""
+
+from dataclasses import dataclass
+
+LOOK = "look"
+LOAD = "load"
+UNLOAD = "unload"
+RESTART = "restart"
+"""Loads again what lost a worker."""
+DROP = "drop"
+"""Unloads what lost a worker, which Triton never ends."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One of them."""
+
+    kind: str
+    name: str = ""
+    """Of the model; a look is at all of them."""
+    config: dict | None = None
+    """With which it is loaded; None: as its config.pbtxt says."""
+    instances: int | None = None
+    """In place of those that the config has."""
+    restarts: int = 0
+    """Of the model until now: a load that differs in this is one, though nothing else does."""
+    is_beside: bool = False
+    """Of a restart: the workers that are left go on until the new ones are ready."""

@@ -1,0 +1,128 @@
+"""Models change their state: jobs are begun for it, and what they end with is taken over."""
+
+from .jobs import DROP, LOAD, RESTART, UNLOAD, Job
+from .residents import LEAVING, LOADING, READY, RESERVED, UNLOADED, UNLOADING
+
+FAILED_SECONDS = 5.0
+"""For so long a model that did not load is not tried again."""
+_PARALLEL_LOADS = 4
+
+
+class Lifecycle:
+    """Of all models.
+
+    Args:
+        residents: whose states these are.
+        catalogue: their configurations.
+        run: begins a Job elsewhere.
+        clock: seconds.
+    """
+
+    def __init__(self, residents, catalogue, run, clock):
+        self._residents = residents
+        self._catalogue = catalogue
+        self._run = run
+        self._clock = clock
+        self.loads_begun = 0
+
+    def begin(self):
+        """Begins the loads and unloads that nothing is in the way of."""
+        loading = len(self._residents.in_state(LOADING))
+        for one in self._residents.in_state(RESERVED):
+            called = (self._residents[name] for name in self._catalogue.calls(one.name))
+            if loading < _PARALLEL_LOADS and all(other.state == READY for other in called):
+                loading += 1
+                self._begin_load(one, LOAD)
+        for one in self._residents.in_state(LEAVING):
+            if not self._residents.callers(one.name):
+                one.turn(UNLOADING)
+                self._run(Job(UNLOAD, one.name))
+
+    def loaded(self, name, seconds, sizes):
+        """A load ended well; ``sizes``: bytes of each of its workers, the newest first."""
+        one = self._residents[name]
+        one.turn(READY)
+        one.instances = one.wanted_instances
+        one.count = one.instances or one.of_config
+        one.end_load()
+        one.is_stuck = False
+        one.ready_at = one.used_at = self._clock()
+        one.loads += 1
+        one.load_seconds = seconds
+        one.failure = ""
+        if sizes:
+            one.most = 0
+        one.measure(sizes)
+
+    def not_loaded(self, name, reason):
+        """A load failed; a new version that does not load leaves the old one in place."""
+        one = self._residents[name]
+        one.fall_back()
+        one.failure = f"does not load: {reason}"
+        one.braked_until = self._clock() + FAILED_SECONDS
+
+    def unloaded(self, name, reason="", is_stuck=False):
+        """An unload ended; with a reason: not as it should have.
+
+        Args:
+            name: the model's.
+            reason: why it is not unloaded.
+            is_stuck: its workers have ended, and Triton will call it UNLOADING for ever.
+        """
+        one = self._residents[name]
+        one.turn(READY if reason else UNLOADED)
+        one.used_at = self._clock()
+        one.is_stuck = is_stuck
+        if one.is_evicted and not reason:
+            one.evictions += 1
+        one.is_evicted = False
+
+    def crashed(self, name, crash, free):
+        """Workers of a model that was loaded have ended by themselves.
+
+        It is loaded again at once, unless it was so too often: then it is unloaded, and not tried
+        again for a while.
+
+        Args:
+            name: the model's.
+            crash: a Crash.
+            free: bytes of the budget.
+
+        Returns:
+            False where that is to be told again later: the model is being loaded.
+        """
+        one = self._residents[name]
+        if one.state in (RESERVED, LOADING):
+            return False
+        if one.state != READY:
+            return True  # it goes anyway
+        seconds = one.crashes.note(self._clock(), crash)
+        if seconds:
+            one.failure = f"is not loaded for now: {one.crashes.told()}"
+            one.braked_until = self._clock() + seconds
+            one.turn(UNLOADING)
+            self._run(Job(DROP, name))
+            return True
+        one.restarts += 1
+        going_on = one.bytes * crash.survivors // (crash.survivors + crash.ended)
+        is_beside = 0 < going_on <= free
+        one.extra, one.is_serving = (going_on, True) if is_beside else (0, False)
+        self._begin_load(one, RESTART, is_beside)
+        return True
+
+    def taken_down(self, name):
+        """It was unloaded to be loaded again; Triton does the same with those that call it."""
+        self._residents[name].is_stuck = True
+        for caller in self._residents.callers(name):
+            if caller.state == READY:
+                caller.turn(LOADING)
+                caller.is_foreign = True
+
+    def _begin_load(self, one, kind, is_beside=False):
+        if one.wanted_instances is None:
+            one.wanted_instances = one.instances
+        one.turn(LOADING)
+        self.loads_begun += 1
+        one.load_number = self.loads_begun
+        config = self._catalogue.config(one.name)
+        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, is_beside))
