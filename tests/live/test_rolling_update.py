@@ -26,6 +26,7 @@ NAMES = [
     "edited",
     "part",
     "several",
+    "second",
 ]
 ENSEMBLE = """
 platform: "ensemble"
@@ -47,8 +48,10 @@ def started(tmp_path_factory, **options):
     publish = Publisher(folder / "repository", folder / "scratch")
     for name in NAMES:
         publish(name, 1)
-    (publish.repository / "whole/1").mkdir(parents=True)
-    (publish.repository / "whole/config.pbtxt").write_text(f'name: "whole"{ENSEMBLE}')
+    for name, part in (("whole", "part"), ("of_second", "second")):
+        (publish.repository / name / "1").mkdir(parents=True)
+        text = ENSEMBLE.replace('"part"', f'"{part}"')
+        (publish.repository / name / "config.pbtxt").write_text(f'name: "{name}"{text}')
     return publish, serve(publish.repository, **PORTS, **options)
 
 
@@ -195,7 +198,7 @@ def test_a_roll_out_that_is_killed_changes_nothing_and_the_next_one_cleans_up(se
     publish, service = serving
     with service.client() as client:
         now = float(client.run("killed", {"x": np.zeros((1, 4), np.float32)})["y"][0, 0])
-    version = publish("killed", now + 1)
+    publish("killed", now + 1)
     with Traffic(service, "killed") as traffic:
         command = [sys.executable, "-c", textwrap.dedent(KILLED), service.grpc_url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -204,7 +207,7 @@ def test_a_roll_out_that_is_killed_changes_nothing_and_the_next_one_cleans_up(se
         traffic.wait_for_more()
         assert traffic.changes() == [[now]] * 4
         (left,) = service.files.models.iterdir()
-        assert left.name == f"killed.candidate-{version}"
+        assert left.name == "killed.candidate"
         service.load_model("killed")
     assert not traffic.failed
     assert traffic.changes() == [[now, now + 1]] * 4
@@ -259,3 +262,17 @@ def test_a_part_of_a_loaded_ensemble(serving):
     assert traffic.changes() == [[4.0]] * 4
     assert not publish.refusal("part", 4)  # it is not at fault
     (publish.repository / "part/config.pbtxt").write_bytes(before[0])
+
+
+def test_what_is_published_and_not_proven_is_loaded_by_nobody(on_demand):
+    """Neither by who asks for the model, nor by who asks for an ensemble of it."""
+    publish, service = on_demand
+    x = {"x": np.zeros((1, 4), np.float32)}
+    with service.client(deadline=60) as client:
+        now = float(client.run("second", x)["y"][0, 0])
+        service.unload_model("second")
+        publish.wrong("second", now + 5)
+        assert client.run("second", x)["y"][0, 0] == now
+        service.unload_model("second")
+        assert client.run("of_second", x)["y"][0, 0] == 2 * now
+        assert client.run("second", x)["y"][0, 0] == now

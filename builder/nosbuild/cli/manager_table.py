@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from nosbuild.cli.printing import table
+from nosbuild.rollout.candidate import MARK
 from nosbuild.runtime.memory_budget import gibibytes
 from nosbuild.runtime.model_manager import ask_manager
 
@@ -20,8 +21,14 @@ _COLOURS = {"ready": "green", "unloaded": "dim"}
 
 
 def told_by(client: Client) -> dict[str, Any]:
-    """The manager's ``status``: budget, bytes in use, and each model."""
-    return ask_manager(client, "status", timeout=_SECONDS)
+    """The manager's ``status``: budget, bytes in use, and each model; without candidates that once
+    were on trial.
+    """
+    told = ask_manager(client, "status", timeout=_SECONDS)
+    for name, row in list(told["models"].items()):
+        if name.endswith(MARK) and row["state"] == "unloaded":
+            del told["models"][name]
+    return told
 
 
 def manager_status(url: str) -> dict[str, Any]:

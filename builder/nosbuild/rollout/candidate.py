@@ -18,8 +18,8 @@ from nosbuild.repository.layout import CONFIG, STUB, ModelFolder
 from nosbuild.runtime.served_files import Snapshot
 from nosbuild.store.host_errors import cache_errors
 
-MARK = ".candidate-"
-"""Between the model's name and the number of its newest version."""
+MARK = ".candidate"
+"""After the model's name. Always the same one, for a manager keeps what it once knew."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def candidate_of(folder: ModelFolder, published: Snapshot, models: Path) -> Iter
     Raises:
         HostError: the cache folder cannot be written.
     """
-    found = Candidate(folder.name, f"{folder.name}{MARK}{max(published.versions, default=0)}")
+    found = Candidate(folder.name, f"{folder.name}{MARK}")
     place = models / found.name
     try:
         with cache_errors():
@@ -69,8 +69,13 @@ def abandoned(models: Path) -> list[str]:
 
 
 def _config(config: Any, name: str) -> Any:
-    """One instance of the model, which answers every request itself."""
+    """One instance of the model, which answers every request itself.
+
+    It is not warmed up: Triton 2.51 itself crashes where a worker process ends over that. Its
+    golden samples do so, and what ends over one of them is refused.
+    """
     config.name = name
+    config.ClearField("model_warmup")
     config.ClearField("response_cache")
     del config.instance_group[1:]
     for group in config.instance_group:

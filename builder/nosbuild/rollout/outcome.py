@@ -56,7 +56,7 @@ def settled(outcomes: Sequence[RollOut], model: str, tell: Callable[[str], None]
     """
     for outcome in outcomes:
         if outcome.refused:
-            remedy = f"Change what is wrong with it, and build {outcome.model} again."
+            remedy = "Change what is wrong with it, then build it again."
             raise Refused(outcome.describe(), remedy)
         tell(outcome.describe())
     return any(outcome.model == model for outcome in outcomes)
