@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nosclient import Client
 
 _SECONDS = 30.0
+_LINES = 5
+"""Of the log of a worker that ended."""
 _COLOURS = {"ready": "green", "unloaded": "dim"}
 
 
@@ -33,21 +35,37 @@ def manager_status(url: str) -> dict[str, Any]:
 
 
 def manager_table(told: dict[str, Any]) -> Table:
-    """A row a model; below what it is not loaded for, if it failed."""
-    shown = table("model", "state", "memory", "last used", "loads", "evictions", "pinned")
+    """A row a model; below it why it is not loaded, or how its last worker ended."""
+    columns = ("model", "state", "instances", "memory", "last used", "loads", "evictions")
+    shown = table(*columns, "crashes", "pinned")
     for name, row in told["models"].items():
         colour = _COLOURS.get(row["state"], "yellow")
-        failure = f"\n{escape(row['failure'])}" if "failure" in row else ""
+        notes = "".join(f"\n{escape(note)}" for note in _notes(row))
         shown.add_row(
             f"[bold]{escape(name)}[/]",
-            f"[{colour}]{row['state']}[/]{failure}",
+            f"[{colour}]{row['state']}[/]{notes}",
+            str(row["instances"] or ""),
             "about " * row["is_estimate"] + gibibytes(row["bytes"]) if row["bytes"] else "",
             _ago(row["idle_seconds"]),
             str(row["loads"]),
             str(row["evictions"]),
+            str(row["crashes"] or ""),
             "pinned" if row["pinned"] else "",
         )
     return shown
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    notes = [row["failure"]] if "failure" in row else []
+    if "last_crash" in row:
+        crash = row["last_crash"]
+        if not notes:
+            notes.append(f"{_ago(crash['seconds_ago'])} {crash['reason']}")
+        notes += [f"  {line}" for line in crash["log"][-_LINES:]]
+    if "not_returned_bytes" in row:
+        lost = gibibytes(row["not_returned_bytes"])
+        notes.append(f"{lost} of workers that should have ended are not returned")
+    return notes
 
 
 def budget_line(told: dict[str, Any]) -> str:

@@ -24,5 +24,5 @@ class Job:
     """In place of those that the config has."""
     restarts: int = 0
     """Of the model until now: a load that differs in this is one, though nothing else does."""
-    is_beside: bool = False
-    """Of a restart: the workers that are left go on until the new ones are ready."""
+    has_room: bool = True
+    """Of a restart: for the workers that are left, beside the new ones."""

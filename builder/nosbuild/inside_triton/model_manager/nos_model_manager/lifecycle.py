@@ -104,10 +104,9 @@ class Lifecycle:
             self._run(Job(DROP, name))
             return True
         one.restarts += 1
-        going_on = one.bytes * crash.survivors // (crash.survivors + crash.ended)
-        is_beside = 0 < going_on <= free
-        one.extra, one.is_serving = (going_on, True) if is_beside else (0, False)
-        self._begin_load(one, RESTART, is_beside)
+        left = one.bytes * crash.survivors // (crash.survivors + crash.ended)
+        one.extra = left if left <= free else 0
+        self._begin_load(one, RESTART, has_room=left <= free)
         return True
 
     def taken_down(self, name):
@@ -118,11 +117,11 @@ class Lifecycle:
                 caller.turn(LOADING)
                 caller.is_foreign = True
 
-    def _begin_load(self, one, kind, is_beside=False):
+    def _begin_load(self, one, kind, has_room=True):
         if one.wanted_instances is None:
             one.wanted_instances = one.instances
         one.turn(LOADING)
         self.loads_begun += 1
         one.load_number = self.loads_begun
         config = self._catalogue.config(one.name)
-        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, is_beside))
+        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, has_room))
