@@ -132,7 +132,7 @@ def test_only_what_is_in_flight_is_lost_with_a_worker(
     assert (after["state"], after["crashes"]) == ("ready", before["crashes"] + 1)
     assert "signal 9 (SIGKILL" in after["last_crash"]["reason"]
     assert len(workers(demanding, victim)) == instances
-    assert "not_returned_bytes" not in after
+    assert "not_returned" not in after
 
 
 def test_a_model_that_always_ends_is_braked_and_named(demanding, client):

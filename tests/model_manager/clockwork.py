@@ -9,6 +9,7 @@ from nosbuild.inside_triton.model_manager.nos_model_manager.demands import Waite
 from nosbuild.inside_triton.model_manager.nos_model_manager.looking import Seen
 from nosbuild.inside_triton.model_manager.nos_model_manager.manager import Manager
 from nosbuild.inside_triton.model_manager.nos_model_manager.refusal import Refusal
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes, host, told
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Bench:
     def new_manager(self):
         entries = {
             name: {
-                "bytes": size,
+                **told(_sizes(size)),
                 "calls": calls,
                 "idle_seconds": self.idle_seconds.get(name, 0),
                 "config": self.configs.get(name),
@@ -54,7 +55,7 @@ class Bench:
         }
         return Manager(
             Catalogue(entries, self.broken),
-            self.budget,
+            _sizes(self.budget),
             self._begin,
             lambda: self.now,
             self.residency,
@@ -102,9 +103,9 @@ class Bench:
             for job, name in self.jobs:
                 states[name] = "LOADING" if job in ("load", "restart") else "UNLOADING"
             states.update(self.others)
-            memory = {name: [size] for name, size in self.loaded.items() if size}
+            memory = {name: [_sizes(size)] for name, size in self.loaded.items() if size}
             for name, sizes in self.loaded_beside.items():
-                memory[name] = memory.get(name, []) + sizes
+                memory[name] = memory.get(name, []) + [_sizes(size) for size in sizes]
             self.manager.looked(Seen(states, idle, memory))
             self.manager.step()
         for waiter, answer in self.manager.answers():
@@ -118,8 +119,8 @@ class Bench:
             self.manager.not_loaded(name, failure)
         elif is_load:
             self.loaded[name] = self.size(name)
-            self.most = max(self.most, sum(self.loaded.values()))
-            self.manager.loaded(name, 1.0, [self.loaded[name]])
+            self.most = max(self.most, sum(_sizes(size)["host"] for size in self.loaded.values()))
+            self.manager.loaded(name, 1.0, [_sizes(self.loaded[name])])
         else:
             self.loaded.pop(name, None)
             self.manager.unloaded(name, failure, is_stuck=job == "drop")
@@ -157,6 +158,11 @@ class Bench:
     def status(self):
         (answer,) = self.ask(operation="status")
         return answer
+
+
+def _sizes(size):
+    """Of main memory, or those of several memories."""
+    return Sizes(size) if isinstance(size, dict) else host(size)
 
 
 def refused(answers):

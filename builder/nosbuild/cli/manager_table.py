@@ -45,7 +45,7 @@ def manager_table(told: dict[str, Any]) -> Table:
             f"[bold]{escape(name)}[/]",
             f"[{colour}]{row['state']}[/]{notes}",
             str(row["instances"] or ""),
-            "about " * row["is_estimate"] + gibibytes(row["bytes"]) if row["bytes"] else "",
+            "about " * (row["is_estimate"] and bool(_memory(row))) + _memory(row),
             _ago(row["idle_seconds"]),
             str(row["loads"]),
             str(row["evictions"]),
@@ -62,16 +62,26 @@ def _notes(row: dict[str, Any]) -> list[str]:
         if not notes:
             notes.append(f"{_ago(crash['seconds_ago'])} {crash['reason']}")
         notes += [f"  {line}" for line in crash["log"][-_LINES:]]
-    if "not_returned_bytes" in row:
-        lost = gibibytes(row["not_returned_bytes"])
+    if "not_returned" in row:
+        lost = _memory(row["not_returned"])
         notes.append(f"{lost} of workers that should have ended are not returned")
     return notes
+
+
+def _memory(sizes: dict[str, Any]) -> str:
+    gpus = [f"{gibibytes(size)} of GPU {gpu}" for gpu, size in sizes.get("gpu_bytes", {}).items()]
+    own = [gibibytes(sizes["bytes"])] if sizes["bytes"] else []
+    return ", ".join(own + gpus)
 
 
 def budget_line(told: dict[str, Any]) -> str:
     """How much of the budget is in use."""
     used, budget = gibibytes(told["used_bytes"]), gibibytes(told["budget_bytes"])
-    return f"loaded on demand: {used} of {budget} in use"
+    gpus = "".join(
+        f"; {gibibytes(gpu['used_bytes'])} of {gibibytes(gpu['budget_bytes'])} of GPU {number}"
+        for number, gpu in told.get("gpus", {}).items()
+    )
+    return f"loaded on demand: {used} of {budget} in use{gpus}"
 
 
 def _ago(seconds: float | None) -> str:

@@ -47,6 +47,10 @@ def serve(
             "the memory that is free."
         ),
     ] = None,
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(help="The same of GPUs, by their numbers, e.g. 0:20GiB,1:20GiB."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int | None, typer.Option(help="HTTP " + _PORT.format(8000))] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC " + _PORT.format(8001))] = None,
@@ -77,6 +81,7 @@ def serve(
             models=model,
             on_demand=models is Which.ON_DEMAND,
             memory=memory,
+            gpu_memory=gpu_memory,
             host=host,
             http_port=http_port,
             grpc_port=grpc_port,

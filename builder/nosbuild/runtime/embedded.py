@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nosbuild.errors import HostError, NosError, RepositoryError
@@ -46,6 +46,7 @@ def serve(
     models: Sequence[str] | None = None,
     on_demand: bool = False,
     memory: str | int | None = None,
+    gpu_memory: str | Mapping[int, str | int] | None = None,
     host: str = "127.0.0.1",
     http_port: int | None = None,
     grpc_port: int | None = None,
@@ -70,6 +71,8 @@ def serve(
             first, within ``memory``.
         memory: what models that are loaded on demand may take together: ``4GiB``, or bytes; None:
             half of what is free now.
+        gpu_memory: the same for memory of GPUs, by their numbers: ``0:20GiB,1:20GiB``; those that
+            are not named have no budget.
         host: the address to listen on.
         http_port: None: 8000 if free, otherwise any free port; 0: any free port.
         grpc_port: likewise, 8001.
@@ -90,7 +93,7 @@ def serve(
 
     Raises:
         RequestError: a triton_option that nosbuild sets itself.
-        InputError: ``memory`` is no size, or nothing is to be loaded on demand.
+        InputError: ``memory`` or ``gpu_memory`` is no size, or nothing is to be loaded on demand.
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
         HostError: a port in use, or something this machine lacks; so has the environment of a
             model that cannot be made.
@@ -101,7 +104,8 @@ def serve(
     servable = servable_models(folder, with_called(folder, models) if models else models)
     if on_demand:
         servable = servable_models(folder)  # any may be asked for
-    check_on_demand(on_demand, memory, [model.name for model in servable], folder)
+    has_budget = memory is not None or gpu_memory is not None
+    check_on_demand(on_demand, has_budget, [model.name for model in servable], folder)
     broken = unservable_models(folder, [model.name for model in servable])
     if broken and not (keep_going and len(broken) < len(servable)):
         raise _not_servable(folder, broken)
@@ -120,7 +124,11 @@ def serve(
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
     options = [*_cache_options(servable, environment, response_cache), *triton_options]
-    manager = make_manager(folder, servable, models, memory, broken, say) if on_demand else None
+    manager = (
+        make_manager(folder, servable, models, memory, gpu_memory, broken, say)
+        if on_demand
+        else None
+    )
     if keep_going or manager:
         # Strictly, one model that does not load, or is on its way, makes the server "not ready".
         options.insert(0, "--strict-readiness=false")

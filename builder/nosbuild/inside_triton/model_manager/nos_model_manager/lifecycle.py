@@ -2,6 +2,7 @@
 
 from .jobs import DROP, LOAD, RESTART, UNLOAD, Job
 from .residents import LEAVING, LOADING, READY, RESERVED, UNLOADED, UNLOADING
+from .sizes import Sizes
 
 FAILED_SECONDS = 5.0
 """For so long a model that did not load is not tried again."""
@@ -39,7 +40,7 @@ class Lifecycle:
                 self._run(Job(UNLOAD, one.name))
 
     def loaded(self, name, seconds, sizes):
-        """A load ended well; ``sizes``: bytes of each of its workers, the newest first."""
+        """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
         one = self._residents[name]
         one.turn(READY)
         one.instances = one.wanted_instances
@@ -51,7 +52,7 @@ class Lifecycle:
         one.load_seconds = seconds
         one.failure = ""
         if sizes:
-            one.most = 0
+            one.most = Sizes()
         one.measure(sizes)
 
     def not_loaded(self, name, reason):
@@ -86,7 +87,7 @@ class Lifecycle:
         Args:
             name: the model's.
             crash: a Crash.
-            free: bytes of the budget.
+            free: Sizes that are left of the budget.
 
         Returns:
             False where that is to be told again later: the model is being loaded.
@@ -104,9 +105,10 @@ class Lifecycle:
             self._run(Job(DROP, name))
             return True
         one.restarts += 1
-        left = one.bytes * crash.survivors // (crash.survivors + crash.ended)
-        one.extra = left if left <= free else 0
-        self._begin_load(one, RESTART, has_room=left <= free)
+        left = one.bytes.times(crash.survivors, crash.survivors + crash.ended)
+        has_room = left.fits(free)
+        one.extra = left if has_room else Sizes()
+        self._begin_load(one, RESTART, has_room)
         return True
 
     def taken_down(self, name):

@@ -208,13 +208,13 @@ class Running:
         return True
 
     def _memory(self):
-        """Bytes of each model's workers, the newest first; nothing where /proc does not tell."""
+        """Sizes of each model's workers, the newest first; nothing where /proc does not tell."""
         try:
             found = self._watch.look()
         except Exception:  # noqa: BLE001 - the manager waits for the end of the job that asks
             self._warn(traceback.format_exc())
             return {}
-        return {name: [size for _, size in workers] for name, workers in found.items()}
+        return {name: [sizes for _, sizes in workers] for name, workers in found.items()}
 
     def _watch_workers(self):
         while not self._closed.wait(_SURE_SECONDS if self._watch.is_in_doubt else _WATCH_SECONDS):

@@ -28,12 +28,14 @@ class WorkerWatch:
     Args:
         pid: Triton's.
         names: gives those of all models.
+        devices: DeviceMemory of this machine.
         log: the file that Triton and the workers write to; empty: there is none to read.
     """
 
-    def __init__(self, pid, names, log=""):
+    def __init__(self, pid, names, devices, log=""):
         self._pid = pid
         self._names = names
+        self._devices = devices
         self._log = log
         self._lock = threading.Lock()
         self._models = {}
@@ -47,8 +49,8 @@ class WorkerWatch:
         self._begun[name] = self._log_size()
 
     def look(self):
-        """Model -> (process, bytes) of its workers, the newest first; they are watched now."""
-        found = workers_of_models(self._pid, self._names())
+        """Model -> (process, Sizes) of its workers, the newest first; they are watched now."""
+        found = workers_of_models(self._pid, self._names(), self._devices.of_processes())
         with self._lock:
             for name, workers in found.items():
                 pids = {pid for pid, _ in workers} - self._retired
