@@ -22,7 +22,7 @@ def load(server: Server, name: Name) -> None:
     """Load a model of the running server's repository, or its newest version again.
 
     A model whose worker process ended is unloaded first where the server is a service of this
-    machine whose HTTP port asks for nothing.
+    machine whose configurations any HTTP client may read.
     """
     from nosbuild.cli.connect import connect
 
@@ -34,7 +34,7 @@ def load(server: Server, name: Name) -> None:
             repository = Path(record.repository)
             require_loadable(repository, name)
             _make_environment(repository, name)
-            _unload_dead(record, name)
+            _unload_dead(client, record, name)
         if _has_manager(client):
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
@@ -79,14 +79,15 @@ def _make_environment(repository: Path, name: str) -> None:
     require_environment(repository, name, server_environment(console.print), console.print)
 
 
-def _unload_dead(record: ServiceRecord, name: str) -> None:
+def _unload_dead(client: Client, record: ServiceRecord, name: str) -> None:
     from urllib.parse import urlsplit
 
+    from nosbuild.runtime.client_control import ClientControl
     from nosbuild.runtime.control import TritonControl
     from nosbuild.runtime.loading import unload_if_worker_ended
 
     url = urlsplit(record.http_url)
-    control = TritonControl(url.hostname or "", url.port or 0)
+    control = ClientControl(client, TritonControl(url.hostname or "", url.port or 0))
     if unload_if_worker_ended(control, record.pid, name, _SECONDS):
         typer.echo(f"a worker process of {name} had ended: unloaded first")
 

@@ -10,6 +10,7 @@ from typing import Any
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import model_folders
 from nosbuild.repository.unservable import require_servable
+from nosbuild.runtime.client_control import ClientControl
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.spec.problems import did_you_mean
 
@@ -35,7 +36,9 @@ def require_loadable(repository: Path, model: str) -> None:
     require_servable(repository, model)
 
 
-def unload_if_worker_ended(control: TritonControl, pid: int, model: str, timeout: float) -> bool:
+def unload_if_worker_ended(
+    control: TritonControl | ClientControl, pid: int, model: str, timeout: float
+) -> bool:
     """Unload a model that is loaded, but of which a worker process has ended.
 
     Triton keeps calling such a model ready, fails its requests, starts no other worker, and finds
@@ -49,6 +52,9 @@ def unload_if_worker_ended(control: TritonControl, pid: int, model: str, timeout
 
     Returns:
         True where it was unloaded.
+
+    Raises:
+        RequestError: by a ClientControl: it must be unloaded, and its manager keeps it.
     """
     try:
         ready = sum(row.name == model and row.state == "READY" for row in control.index())

@@ -47,8 +47,10 @@ class InferenceService:
     echo: LogEcho | None = None
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Of these: model -> bytes that it needs, where that is more than the whole budget."""
     restrictions: Restrictions = field(default_factory=Restrictions)
-    """Of its APIs, by ``triton_options``."""
+    """Of its APIs, by ``triton_options``, and where models are loaded on demand."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""

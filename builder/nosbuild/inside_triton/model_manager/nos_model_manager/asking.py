@@ -5,6 +5,7 @@
     {"operation": "release", "model": "ocr"}                   unload it
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
     {"operation": "status"}
+    {"operation": "index"}                                     Triton's own, of the repository
     {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296}
 
 ``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure``, makes models known as
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 
 from .refusal import INVALID_ARG, Refusal
 
-OPERATIONS = ("ensure", "release", "pin", "unpin", "status", "budget")
+OPERATIONS = ("ensure", "release", "pin", "unpin", "status", "index", "budget")
 _ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin")
 _KEYS = ("operation", "model", "timeout", "bytes", "again", "models")
 MANAGER = "model_manager"

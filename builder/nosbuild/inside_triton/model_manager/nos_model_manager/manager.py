@@ -8,6 +8,7 @@ import time
 
 from .asking import read_request
 from .demands import Demand
+from .index_readers import IndexReaders
 from .keeping import kept, restore
 from .looking import Looks
 from .refusal import INTERNAL, INVALID_ARG, UNAVAILABLE, Refusal
@@ -29,8 +30,8 @@ class Manager:
     Args:
         catalogue: the models that there are.
         budget: bytes.
-        run: called with ("look", ""), ("load", name) or ("unload", name): begins that elsewhere,
-            and calls ``looked``, ``loaded`` or ``unloaded`` later.
+        run: called with ("look", ""), ("index", ""), ("load", name) or ("unload", name): begins
+            that elsewhere, and calls ``looked``, ``indexed``, ``loaded`` or ``unloaded`` later.
         clock: seconds.
         residency: seconds for which a model that was loaded or used is spared.
     """
@@ -44,6 +45,7 @@ class Manager:
         self._looks = Looks()
         self._demands = {}
         self._after_look = []
+        self._index_readers = IndexReaders()
         self._answers = []
         self._alarm = None
         self._loads_begun = 0
@@ -59,6 +61,8 @@ class Manager:
             waiter.deadline = now + asked.timeout
             if asked.operation == "status":
                 self._after_look.append((self._looks.want(), waiter, ""))
+            elif asked.operation == "index":
+                self._index_readers.add(waiter)
             elif asked.operation == "budget":
                 if asked.bytes is not None:
                     self._room.budget = asked.bytes
@@ -77,6 +81,12 @@ class Manager:
     def looked(self, seen):
         """A look at the server ended; None: it did not answer."""
         self._looks.end(seen, self._clock(), self._residents, self._catalogue.names())
+
+    def indexed(self, rows, reason=""):
+        """Triton's index was read; with a reason: it was not."""
+        refusal = Refusal(UNAVAILABLE, f"the server does not tell its models: {reason}")
+        for waiter in self._index_readers.end():
+            self._answer(waiter, refusal if reason else {"models": rows})
 
     def loaded(self, name, seconds, size):
         """A load ended well; ``size``: bytes of its processes, 0 where it has none."""
@@ -155,6 +165,8 @@ class Manager:
         if self._looks.is_due():
             self._looks.begin(now, self._residents)
             self._run("look", "")
+        if self._index_readers.begin():
+            self._run("index", "")
 
     def answers(self):
         """(waiter, dict or Refusal) of all that are answered since the last time."""
@@ -174,6 +186,7 @@ class Manager:
             self._answer(waiter, gone)
         self._demands.clear()
         self._after_look.clear()
+        self._index_readers.clear()
 
     def keep(self):
         """What outlives this object, as JSON-able data."""
@@ -259,6 +272,8 @@ class Manager:
         for entry in [entry for entry in self._after_look if entry[1].deadline <= now]:
             self._after_look.remove(entry)
             self._answer(entry[1], Refusal(UNAVAILABLE, "the server did not answer in time"))
+        for waiter in self._index_readers.late(now):
+            self._answer(waiter, Refusal(UNAVAILABLE, "the server did not answer in time"))
         for one in self._residents.in_state(*GOING):
             for waiter in [waiter for waiter in one.releases if waiter.deadline <= now]:
                 one.releases.remove(waiter)
@@ -325,7 +340,7 @@ class Manager:
         demands = [waiter for demand in self._demands.values() for waiter in demand.waiters]
         looks = [entry[1] for entry in self._after_look]
         going = [waiter for one in self._residents.values() for waiter in one.releases]
-        return demands + looks + going
+        return demands + looks + going + self._index_readers.waiters()
 
     def _answer(self, waiter, answer):
         self._answers.append((waiter, answer))

@@ -99,7 +99,13 @@ class Running:
             self._keep()
 
     def _begin(self, job, name):
-        target = {"look": self._look, "load": self._load, "unload": self._unload}[job]
+        jobs = {
+            "look": self._look,
+            "index": self._index,
+            "load": self._load,
+            "unload": self._unload,
+        }
+        target = jobs[job]
         threading.Thread(target=target, args=(name,), name=f"{job} {name}", daemon=True).start()
 
     def _look(self, _):
@@ -115,6 +121,14 @@ class Running:
         idle = {name: max(0.0, now - last) for name, last in used.items()}
         seen = Seen(states, idle, self._memory())
         self._events.put(lambda manager: manager.looked(seen))
+
+    def _index(self, _):
+        rows, reason = [], ""
+        try:
+            rows = self._server.index()
+        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
+            reason = str(error) or type(error).__name__
+        self._events.put(lambda manager: manager.indexed(rows, reason))
 
     def _load(self, name):
         began = time.monotonic()
