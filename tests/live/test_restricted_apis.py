@@ -57,6 +57,9 @@ def test_the_managers_key_is_new_each_time_and_leaves_the_users_restrictions_alo
     ]
     keys = restrictions_of(first)
     assert keys.http == keys.grpc != restrictions_of(second).http
+    assert keys.grpc_keys_for("127.0.0.1") == keys.grpc
+    assert keys.grpc_keys_for("192.0.2.1") == {}
+    assert restrictions_of(RESTRICTED).grpc_keys_for("192.0.2.1") == {"admin-key": "geheim"}
     assert only_for_the_manager(RESTRICTED) == []
     (grpc,) = only_for_the_manager(["--http-restricted-api", "health,model-repository:k=v"])
     assert grpc.startswith("--grpc-restricted-protocol=")

@@ -25,6 +25,16 @@ class Restrictions:
     http: Mapping[str, str] = field(default_factory=dict, repr=False)
     grpc: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def grpc_keys_for(self, host: str) -> dict[str, str]:
+        """Those that a client at that address of this machine shows.
+
+        The manager's is not among them where the address is one of a network: a client warns of
+        keys that it sends there without TLS, and needs this one for nothing, since it may ask the
+        manager.
+        """
+        is_local = host == "localhost" or host.startswith("127.") or host == "::1"
+        return {name: value for name, value in self.grpc.items() if is_local or name != _KEY}
+
 
 def restrictions_of(options: Sequence[str]) -> Restrictions:
     """Those of ``--http-restricted-api=...`` and ``--grpc-restricted-protocol=...``."""

@@ -93,7 +93,7 @@ class InferenceService:
         """
         from nosclient import Client
 
-        options.setdefault("restricted_keys", self.restrictions.grpc)
+        options.setdefault("restricted_keys", self.restrictions.grpc_keys_for(self.host))
         return Client(self.grpc_url, **options)
 
     def models(self) -> list[str]:
