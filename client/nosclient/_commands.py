@@ -6,9 +6,9 @@ Generators that yield calls, as in ``_operations.py``.
 from __future__ import annotations
 
 from nosclient._call import Call, Deadline, Home, Operation
-from nosclient._errors import NosClientError
+from nosclient._errors import ModelNotFound, NosClientError
 from nosclient._model_info import MODEL_MANAGER
-from nosclient._model_manager import refused_by_manager, to_manager
+from nosclient._model_manager import not_known_yet, refused_by_manager, to_manager
 from nosclient._repository_index import RepositoryIndex
 
 
@@ -25,7 +25,10 @@ def load(repository: RepositoryIndex, name: str, limit: Deadline, home: Home) ->
     try:
         yield to_manager("ensure", limit.remaining(), home, model=name, again=True)
     except NosClientError as error:
-        raise refused_by_manager(error, name, "loaded") from error
+        refusal = refused_by_manager(error, name, "loaded")
+        if isinstance(refusal, ModelNotFound) and (yield from repository.has(name, limit)):
+            raise not_known_yet(name) from error
+        raise refusal from error
 
 
 def unload(repository: RepositoryIndex, name: str, limit: Deadline, home: Home) -> Operation[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nosclient._call import Deadline, Home, Operation
 from nosclient._errors import ModelNotFound, NosClientError
 from nosclient._model_info import MODEL_MANAGER
-from nosclient._model_manager import is_managed, refused_by_manager, to_manager
+from nosclient._model_manager import is_managed, not_known_yet, refused_by_manager, to_manager
 from nosclient._refusals import meaning
 from nosclient._repository_index import RepositoryIndex
 from nosclient._service import PROBE_SECONDS
@@ -53,8 +53,9 @@ def loaded(
     try:
         yield to_manager("ensure", limit.remaining(), home, model=name)
     except NosClientError as refused:
-        if isinstance(refused, ModelNotFound) and MODEL_MANAGER in refused.message:
-            # It is being loaded again itself.
-            return meaning(error, index, name, version, otherwise)
+        if isinstance(refused, ModelNotFound):
+            if MODEL_MANAGER in refused.message:  # it is being loaded again itself
+                return meaning(error, index, name, version, otherwise)
+            return not_known_yet(name)
         return refused_by_manager(refused, name, "loaded")
     return None

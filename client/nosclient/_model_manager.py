@@ -37,7 +37,7 @@ _FAILED = f"model {MODEL_MANAGER!r} failed: "
 _NEVER_LOADED = "is not found"
 """Triton's words for a model that is not in its repository, or was never loaded."""
 
-Operation = Literal["ensure", "release", "index"]
+Asked = Literal["ensure", "release", "index"]
 
 
 def is_managed(index: Sequence[ModelSummary]) -> bool:
@@ -45,7 +45,7 @@ def is_managed(index: Sequence[ModelSummary]) -> bool:
     return any(row.name == MODEL_MANAGER and row.state == "READY" for row in index)
 
 
-def to_manager(operation: Operation, timeout: float | None, home: Home, **more: Any) -> Call:
+def to_manager(operation: Asked, timeout: float | None, home: Home, **more: Any) -> Call:
     """The call that asks the manager of a server; ``timeout``: seconds left for it."""
     patience = _DAY
     if timeout is not None:
@@ -83,6 +83,14 @@ def refused_by_manager(error: NosClientError, name: str, what: str) -> NosClient
             f"model {name!r} was not {what} by the deadline; allow more with deadline=seconds"
         )
     return error
+
+
+def not_known_yet(name: str) -> ModelNotFound:
+    """For a model that is in the server's repository, and unknown to the manager."""
+    return ModelNotFound(
+        f"the server's model manager does not know {name!r}, which is in its repository: "
+        f"'nosbuild load {name}' makes a model known that was built since the start"
+    )
 
 
 def late_or_not_ready(error: ModelNotReady) -> NosClientError:

@@ -10,6 +10,7 @@ from pathlib import Path
 import managed_models
 import psutil
 import pytest
+import tiny_models
 import tritonclient.grpc
 from tritonclient.utils import InferenceServerException
 
@@ -129,6 +130,16 @@ def test_what_the_manager_refuses_is_an_error_with_what_helps(client, ask):
             client.load_model("b")
     finally:
         ask("budget", bytes=1 << 30)
+
+
+def test_a_model_that_was_built_since_the_start_is_to_be_made_known(repository, client):
+    tiny_models.slow(repository, managed_models.CODE, "late")
+    try:
+        for ask in (client.load_model, lambda name: client.run(name, {"x": X})):
+            with pytest.raises(ModelNotFound, match=r"not know 'late'.*'nosbuild load late' makes"):
+                ask("late")
+    finally:
+        shutil.rmtree(repository / "late")
 
 
 def test_the_asynchronous_client_does_the_same(service, ask):
