@@ -12,6 +12,7 @@ from nosbuild.runtime import memory_budget as budgets
 from nosbuild.runtime.managed_models import managed_models
 from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.on_demand import OnDemand
+from nosbuild.runtime.too_large import too_large
 
 MIB = 1 << 20
 REACHED = ("127.0.0.1", 1, {}, Path("triton.log"))
@@ -102,6 +103,19 @@ def test_what_killed_servers_left_is_removed_and_what_is_held_stays(tmp_path, mo
         fcntl.flock(lock, fcntl.LOCK_SH)
         manager.lay_out("d-", *REACHED)
         assert [folder.exists() for folder in (left, held, young)] == [False, True, True]
+
+
+def test_models_that_the_whole_budget_cannot_hold_are_found_with_what_they_call():
+    models = {
+        "ocr": {"calls": ["detect", "read", "elsewhere"], "bytes": 0},
+        "detect": {"calls": [], "bytes": 60 * MIB},
+        "read": {"calls": ["detect", "ocr"], "bytes": 50 * MIB},  # in a circle, too
+    }
+    assert too_large(models, 110 * MIB) == {}
+    assert too_large(models, 100 * MIB) == {"ocr": 110 * MIB, "read": 110 * MIB}
+    assert too_large({}, 1) == {}
+    with pytest.raises(InputError, match=r"no model fits in 50\.0 MiB.*'detect', needs about 60"):
+        too_large(models, 50 * MIB)
 
 
 def test_budgets_of_gpus_are_read_by_number():

@@ -13,6 +13,7 @@ from nosbuild.runtime.model_manager import ask_manager
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nosbuild.runtime import InferenceService
     from nosclient import Client
 
 _SECONDS = 30.0
@@ -26,11 +27,9 @@ def told_by(client: Client) -> dict[str, Any]:
     return ask_manager(client, "status", timeout=_SECONDS)
 
 
-def manager_status(url: str) -> dict[str, Any]:
-    """The same of the server at ``url``."""
-    from nosclient import Client
-
-    with Client(url) as client:
+def manager_status(service: InferenceService) -> dict[str, Any]:
+    """The same of a service of this process."""
+    with service.client() as client:
         return told_by(client)
 
 

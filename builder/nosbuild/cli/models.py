@@ -22,8 +22,8 @@ Instances = Annotated[int, typer.Option(min=1, help="How many it is to have.", m
 def load(server: Server, name: Name) -> None:
     """Load a model of the running server's repository, or its newest version again.
 
-    A model whose worker process ended is unloaded first where the server is a service of this
-    machine whose HTTP port asks for nothing.
+    A model whose worker process ended is unloaded first, where the server is a service of this
+    machine without a model manager and its HTTP port asks for nothing.
     """
     from nosbuild.cli.connect import connect
 
@@ -35,10 +35,11 @@ def load(server: Server, name: Name) -> None:
             repository = Path(record.repository)
             require_loadable(repository, name)
             _make_environment(repository, name)
-            _unload_dead(record, name)
         if _has_manager(client):
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
+            if record:
+                _unload_dead(record, name)
             client.load_model(name)
     typer.echo(f"{name} is loaded")
 

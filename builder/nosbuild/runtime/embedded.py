@@ -14,11 +14,12 @@ from nosbuild.repository.unservable import unservable_models
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
+from nosbuild.runtime.hidden_values import hide_values
 from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
-from nosbuild.runtime.restrictions import restrictions_of
+from nosbuild.runtime.restrictions import only_for_the_manager, restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
 from nosbuild.runtime.service import InferenceService
@@ -93,7 +94,8 @@ def serve(
 
     Raises:
         RequestError: a triton_option that nosbuild sets itself.
-        InputError: ``memory`` or ``gpu_memory`` is no size, or nothing is to be loaded on demand.
+        InputError: ``memory`` or ``gpu_memory`` is no size, or too little for any model, or
+            nothing is to be loaded on demand.
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
         HostError: a port in use, or something this machine lacks; so has the environment of a
             model that cannot be made.
@@ -129,6 +131,8 @@ def serve(
         if on_demand
         else None
     )
+    kept = only_for_the_manager(triton_options) if manager else []
+    options += kept
     if keep_going or manager:
         # Strictly, one model that does not load, or is on its way, makes the server "not ready".
         options.insert(0, "--strict-readiness=false")
@@ -148,6 +152,7 @@ def serve(
                     service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
+            hide_values(service.pid, kept)  # Triton has read them
             if manager:
                 failed = manager.begin(service, load_timeout, say)
             else:
@@ -231,6 +236,7 @@ def _start(
         process,
         environment,
         is_on_demand=manager is not None,
+        too_large=manager.too_large if manager else {},
         restrictions=restrictions,
     )
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.servable import ServableModel
 from nosbuild.runtime.service import InferenceService, load_failure
+from nosbuild.runtime.too_large import told_too_large, too_large
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.host_errors import cache_errors
 from nosbuild.store.in_use import unused
@@ -43,6 +44,8 @@ class OnDemand:
     """What the manager is told of each."""
     broken: Mapping[str, str]
     """Model -> why it must not be loaded."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Model -> bytes that it needs, where that is more than the budget."""
 
     def lay_out(
         self, prefix: str, host: str, port: int, keys: Mapping[str, str], log: Path
@@ -138,12 +141,15 @@ def make_manager(
     """What the manager of a server on these models is to know.
 
     Raises:
-        InputError: ``memory`` or ``gpu_memory`` is no size.
+        InputError: ``memory`` or ``gpu_memory`` is no size, or less than any of the models needs.
     """
     models = managed_models(repository, [model.name for model in servable])
     budget = memory_budget(memory, say)
-    gpus = gpu_budgets(gpu_memory)
-    return OnDemand(budget, gpus, [name for name in first or () if name in models], models, broken)
+    unfit = too_large(models, budget)
+    for name, size in unfit.items():
+        say(told_too_large(name, size))
+    first = [name for name in first or () if name in models]
+    return OnDemand(budget, gpu_budgets(gpu_memory), first, models, broken, unfit)
 
 
 def check_on_demand(

@@ -47,8 +47,10 @@ class InferenceService:
     echo: LogEcho | None = None
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Of these: model -> bytes that it needs, where that is more than the whole budget."""
     restrictions: Restrictions = field(default_factory=Restrictions)
-    """Of its APIs, by ``triton_options``."""
+    """Of its APIs, by ``triton_options``, and where models are loaded on demand."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""
@@ -91,7 +93,7 @@ class InferenceService:
         """
         from nosclient import Client
 
-        options.setdefault("restricted_keys", self.restrictions.grpc)
+        options.setdefault("restricted_keys", self.restrictions.grpc_keys_for(self.host))
         return Client(self.grpc_url, **options)
 
     def models(self) -> list[str]:
@@ -110,7 +112,7 @@ class InferenceService:
         """Loads a model of the repository, or its newest version again.
 
         One that is loaded, but of which a worker process has ended, is unloaded first. Where
-        models are loaded on demand, the model manager does it, and makes room if need be.
+        models are loaded on demand, the model manager loads it, and makes room if need be.
 
         Args:
             name: the model.
@@ -125,7 +127,6 @@ class InferenceService:
         """
         require_loadable(self.repository, name)
         require_environment(self.repository, name, self.environment, on_progress or _silent)
-        unload_if_worker_ended(self.control, self.pid, name, timeout)
         if self.is_on_demand:
             models = managed_models(self.repository, with_called(self.repository, [name]))
             with self._managed() as client:
@@ -133,6 +134,7 @@ class InferenceService:
                     client, "ensure", model=name, again=True, models=models, timeout=timeout
                 )
             return
+        unload_if_worker_ended(self.control, self.pid, name, timeout)
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(

@@ -20,7 +20,8 @@ sys.path.append(str(Path(__file__).parent))
 sys.pycache_prefix = sys.pycache_prefix or os.environ.get("PYTHONPYCACHEPREFIX")
 sys.dont_write_bytecode = sys.pycache_prefix is None
 
-from nos_model_manager.catalogue import Catalogue  # noqa: E402 - it stands beside this file
+from nos_model_manager.alone import require_alone  # noqa: E402 - it stands beside this file
+from nos_model_manager.catalogue import Catalogue  # noqa: E402
 from nos_model_manager.device_memory import DeviceMemory  # noqa: E402
 from nos_model_manager.manager import Manager  # noqa: E402
 from nos_model_manager.own_server import OwnServer  # noqa: E402
@@ -40,10 +41,11 @@ _HELD = "held"
 
 
 class TritonPythonModel:
-    """The one instance."""
+    """The one instance of the one manager."""
 
     def initialize(self, args):
         folder = Path(args["model_repository"])
+        require_alone(args, folder, triton_pid())
         self._held = (folder / _HELD).open()
         fcntl.flock(self._held, fcntl.LOCK_SH)
         settings = json.loads((folder / _SETTINGS).read_text())

@@ -6,6 +6,7 @@
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
     {"operation": "scale", "model": "ocr", "instances": 2}     so many instances from now on
     {"operation": "status"}
+    {"operation": "index"}                                     Triton's own, of the repository
     {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296, "gpu_bytes": {"0": 1}}
 
 ``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure``, makes models known as
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from .refusal import INVALID_ARG, Refusal
 from .sizes import Sizes, read
 
-OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "budget")
+OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "index", "budget")
 _ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin", "scale")
 _KEYS = ("operation", "model", "timeout", "bytes", "gpu_bytes", "again", "models", "instances")
 MOST_INSTANCES = 256

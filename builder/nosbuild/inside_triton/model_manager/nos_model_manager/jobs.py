@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 LOOK = "look"
+INDEX = "index"
+"""Reads Triton's index for whoever asked for it."""
 LOAD = "load"
 UNLOAD = "unload"
 RESTART = "restart"

@@ -8,7 +8,8 @@ import time
 
 from .asking import read_request
 from .demands import Demand
-from .jobs import LOOK, Job
+from .index_readers import IndexReaders
+from .jobs import INDEX, LOOK, Job
 from .keeping import kept, restore
 from .lifecycle import Lifecycle
 from .looking import Looks
@@ -29,7 +30,7 @@ class Manager:
     Args:
         catalogue: the models that there are.
         limits: Sizes, of the memories that have a budget.
-        run: called with a Job: begins it elsewhere, and calls ``looked``, ``loaded``,
+        run: called with a Job: begins it elsewhere, and calls ``looked``, ``indexed``, ``loaded``,
             ``not_loaded`` or ``unloaded`` later.
         clock: seconds.
         residency: seconds for which a model that was loaded or used is spared.
@@ -45,6 +46,7 @@ class Manager:
         self._looks = Looks()
         self._demands = {}
         self._after_look = []
+        self._index_readers = IndexReaders()
         self._answers = []
         self._alarm = None
         self.is_changed = False
@@ -59,6 +61,8 @@ class Manager:
             waiter.deadline = now + asked.timeout
             if asked.operation == "status":
                 self._after_look.append((self._looks.want(), waiter, ""))
+            elif asked.operation == "index":
+                self._index_readers.add(waiter)
             elif asked.operation == "budget":
                 if asked.sizes:
                     self._room.budget = Sizes({**self._room.budget, **asked.sizes})
@@ -74,6 +78,12 @@ class Manager:
     def looked(self, seen):
         """A look at the server ended; None: it did not answer."""
         self._looks.end(seen, self._clock(), self._residents, self._catalogue.names())
+
+    def indexed(self, rows, reason=""):
+        """Triton's index was read; with a reason: it was not."""
+        refusal = Refusal(UNAVAILABLE, f"the server does not tell its models: {reason}")
+        for waiter in self._index_readers.end():
+            self._answer(waiter, refusal if reason else {"models": rows})
 
     def loaded(self, name, seconds, sizes):
         """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
@@ -145,6 +155,8 @@ class Manager:
         if self._looks.is_due():
             self._looks.begin(now, self._residents)
             self._run(Job(LOOK))
+        if self._index_readers.begin():
+            self._run(Job(INDEX))
 
     def answers(self):
         """(waiter, dict or Refusal) of all that are answered since the last time."""
@@ -164,6 +176,7 @@ class Manager:
             self._answer(waiter, gone)
         self._demands.clear()
         self._after_look.clear()
+        self._index_readers.clear()
 
     def keep(self):
         """What outlives this object, as JSON-able data."""
@@ -281,6 +294,8 @@ class Manager:
         for entry in [entry for entry in self._after_look if entry[1].deadline <= now]:
             self._after_look.remove(entry)
             self._answer(entry[1], Refusal(UNAVAILABLE, "the server did not answer in time"))
+        for waiter in self._index_readers.late(now):
+            self._answer(waiter, Refusal(UNAVAILABLE, "the server did not answer in time"))
         for one in self._residents.in_state(*GOING):
             for waiter in [waiter for waiter in one.releases if waiter.deadline <= now]:
                 one.releases.remove(waiter)
@@ -331,7 +346,7 @@ class Manager:
         demands = [waiter for demand in self._demands.values() for waiter in demand.waiters]
         looks = [entry[1] for entry in self._after_look]
         going = [waiter for one in self._residents.values() for waiter in one.releases]
-        return demands + looks + going
+        return demands + looks + going + self._index_readers.waiters()
 
     def _answer(self, waiter, answer):
         self._answers.append((waiter, answer))

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 
 from .demands import Waiter
-from .jobs import DROP, LOAD, LOOK, RESTART, UNLOAD
+from .jobs import DROP, INDEX, LOAD, LOOK, RESTART, UNLOAD
 from .looking import Seen
 from .overrides import override
 from .refusal import INTERNAL, Refusal
@@ -108,6 +108,7 @@ class Running:
     def _begin(self, job):
         work = {
             LOOK: self._look,
+            INDEX: self._index,
             LOAD: self._load,
             RESTART: self._restart,
             UNLOAD: self._unload,
@@ -131,6 +132,14 @@ class Running:
         idle = {name: max(0.0, now - last) for name, last in used.items()}
         seen = Seen(states, idle, self._memory())
         self._events.put(lambda manager: manager.looked(seen))
+
+    def _index(self, _):
+        rows, reason = [], ""
+        try:
+            rows = self._server.index()
+        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
+            reason = str(error) or type(error).__name__
+        self._events.put(lambda manager: manager.indexed(rows, reason))
 
     def _load(self, job):
         began = time.monotonic()
