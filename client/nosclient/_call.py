@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -175,8 +175,18 @@ class Lost:
     limit: Deadline
 
 
+@dataclass(frozen=True)
+class Everywhere:
+    """What every server is to do, each in turn; answered once all were told."""
+
+    what: str
+    """For the message of a failure, which says where it was done."""
+    at: Callable[[Home], Operation[Any]]
+    """Does it at one server, which the home names."""
+
+
 T = TypeVar("T")
-Operation = Generator[Call | Turn | Pause | Lost, Any, T]
+Operation = Generator[Call | Turn | Pause | Lost | Everywhere, Any, T]
 Routed = Generator[Call | Turn | Pause, Any, T]
 """An operation whose calls know their servers: what a client drives."""
 

@@ -26,6 +26,7 @@ from nosclient._errors import (
 from nosclient._model_info import Signature
 from nosclient._observer import Observed, Observer
 from nosclient._refusals import explained, who_refused
+from nosclient._repository_index import RepositoryIndex
 from nosclient._settings import Settings
 from nosclient._shared_memory import SharedMemory
 from nosclient._signatures import Signatures, checked_version
@@ -65,7 +66,8 @@ class Inferences:
         self.shared_memory = SharedMemory(
             settings.shared_memory, len(settings.addresses), settings.retries
         )
-        self._signatures = Signatures()
+        self._repository = RepositoryIndex(len(settings.addresses))
+        self._signatures = Signatures(self._repository)
         self._is_plain = self.shared_memory.is_off and len(settings.addresses) == 1
 
     def begin_anew(self) -> None:
@@ -218,11 +220,15 @@ class Inferences:
             known = self._signatures.pop((name, version), None)
             # Only its first request can begin a sequence on a model that was not loaded.
             if is_again or not (call.sequence is None or call.sequence.start):
-                raise (yield from explained(error, name, version, InferenceFailed)) from error
+                raise (
+                    yield from explained(self._repository, error, name, version, InferenceFailed)
+                ) from error
             spent = perf_counter() - asked_at
             left = None if call.timeout is None else max(0.0, call.timeout - spent)
             limit = Deadline(left)
-            failure = yield from loaded(error, name, version, InferenceFailed, limit, call.home)
+            failure = yield from loaded(
+                self._repository, error, name, version, InferenceFailed, limit, call.home
+            )
             if failure is not None:
                 raise failure from error
             if known is not None:
@@ -303,8 +309,12 @@ class Inferences:
         if not isinstance(error, ModelNotFound):
             return error
         if limit is None:
-            return (yield from explained(error, name, version, InferenceFailed))
-        return (yield from loaded(error, name, version, InferenceFailed, limit, call.home))
+            return (yield from explained(self._repository, error, name, version, InferenceFailed))
+        return (
+            yield from loaded(
+                self._repository, error, name, version, InferenceFailed, limit, call.home
+            )
+        )
 
     def limit(self, deadline: float | None) -> Deadline:
         """A deadline from now on; the client's own for None."""

@@ -5,7 +5,8 @@ No socket and no event loop here: ``Client`` and ``AsyncClient`` drive the same 
 
 from __future__ import annotations
 
-from nosclient._call import Call, Operation
+from nosclient._call import Call, Everywhere, Operation
+from nosclient._commands import load, unload
 from nosclient._errors import InvalidInput, ModelNotFound, ModelNotReady
 from nosclient._inferences import Inferences
 from nosclient._model_info import (
@@ -17,7 +18,7 @@ from nosclient._model_info import (
     parse_signature,
     parse_statistics,
 )
-from nosclient._refusals import explained, is_in_a_repository, repository_index, why_not_ready
+from nosclient._refusals import explained, why_not_ready
 from nosclient._service import NOT_YET, wait
 from nosclient._signatures import check_name, checked_version
 
@@ -27,7 +28,7 @@ class Operations(Inferences):
 
     def list_models(self, deadline: float | None = None) -> Operation[list[ModelSummary]]:
         """The repository index."""
-        return (yield from repository_index(self.limit(deadline)))
+        return (yield from self._repository.read(self.limit(deadline)))
 
     def get_model_info(
         self, name: str, version: str | int, deadline: float | None
@@ -36,7 +37,7 @@ class Operations(Inferences):
         version = checked_version(name, version)
         limit = self.limit(deadline)
         metadata, config = yield from self._signatures.describe(name, version, limit)
-        index = yield from repository_index(limit)
+        index = yield from self._repository.read(limit)
         self._signatures[name, version] = parse_signature(metadata, config)
         return parse_model_info(metadata, config, index)
 
@@ -58,7 +59,7 @@ class Operations(Inferences):
             timeout,
             what,
             lambda patience: self._probe(model, patience),
-            (lambda: why_not_ready(model, self._addresses)) if model else None,
+            (lambda: why_not_ready(self._repository, model, self._addresses)) if model else None,
         )
 
     def signature(
@@ -71,7 +72,8 @@ class Operations(Inferences):
     def load_model(self, name: str, deadline: float | None) -> Operation[None]:
         """Load or reload a model; returns when it is ready."""
         check_name(name)
-        yield Call("load_model", self.limit(deadline).remaining(), name)
+        limit = self.limit(deadline)
+        yield Everywhere("load_model", lambda home: load(self._repository, name, limit, home))
         self._signatures.forget(name)
 
     def unload_model(self, name: str, deadline: float | None) -> Operation[None]:
@@ -79,9 +81,9 @@ class Operations(Inferences):
         check_name(name)
         limit = self.limit(deadline)
         # Triton says yes to the unloading of any name; a typo should not pass for success.
-        if not (yield from is_in_a_repository(name, len(self._addresses), limit)):
+        if not (yield from self._repository.has(name, limit)):
             raise ModelNotFound(f"there is no model {name!r} to unload; see list_models()")
-        yield Call("unload_model", limit.remaining(), name)
+        yield Everywhere("unload_model", lambda home: unload(self._repository, name, limit, home))
         self._signatures.forget(name)
 
     def statistics(
@@ -93,7 +95,9 @@ class Operations(Inferences):
         try:
             answer = yield call
         except (InvalidInput, ModelNotFound) as error:
-            raise (yield from explained(error, name, version, ModelNotReady)) from error
+            raise (
+                yield from explained(self._repository, error, name, version, ModelNotReady)
+            ) from error
         return parse_statistics(name, answer)
 
     def _probe(self, model: str | None, timeout: float | None) -> Operation[bool]:

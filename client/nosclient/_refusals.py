@@ -11,50 +11,26 @@ from nosclient._address import Address
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._error_map import is_version_gone
 from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError, ServerUnavailable
-from nosclient._model_info import MODEL_MANAGER, ModelSummary, parse_index
+from nosclient._model_info import MODEL_MANAGER, ModelSummary
+from nosclient._model_manager import is_managed
 from nosclient._nearest_name import did_you_mean
+from nosclient._repository_index import RepositoryIndex
 from nosclient._service import PROBE_SECONDS
 
 
-def repository_index(limit: Deadline, home: Home | None = None) -> Operation[list[ModelSummary]]:
-    """Every model in the server's repository, loaded or not; ``home``: in that server's."""
-    return parse_index((yield Call("get_model_repository_index", limit.remaining(), home=home)))
-
-
-def is_in_a_repository(name: str, servers: int, limit: Deadline) -> Operation[bool]:
-    """Whether one of the servers that answer has a model of that name, loaded or not.
-
-    Raises:
-        NosClientError: none answers.
-    """
-    errors: list[NosClientError] = []
-    for number in range(servers):
-        try:
-            index = yield from repository_index(limit, Home(number))
-        except NosClientError as error:
-            errors.append(error)
-        else:
-            if any(row.name == name for row in index):
-                return True
-    if len(errors) == servers:
-        raise errors[0]
-    return False
-
-
-def is_managed(index: Sequence[ModelSummary]) -> bool:
-    """Whether the server loads models on demand."""
-    return any(row.name == MODEL_MANAGER and row.state == "READY" for row in index)
-
-
 def explained(
-    error: NosClientError, name: str, version: str, otherwise: type[NosClientError]
+    repository: RepositoryIndex,
+    error: NosClientError,
+    name: str,
+    version: str,
+    otherwise: type[NosClientError],
 ) -> Operation[NosClientError]:
     """A "not found" made precise: a typo and an unloaded model look the same to Triton.
 
     ``otherwise`` is for a model that the index calls ready after all.
     """
     try:
-        index = yield from repository_index(Deadline(PROBE_SECONDS))
+        index = yield from repository.read(Deadline(PROBE_SECONDS))
     except NosClientError:
         return error
     return meaning(error, index, name, version, otherwise)
@@ -104,22 +80,26 @@ def who_refused(error: ServerUnavailable, name: str) -> Operation[NosClientError
     return ModelNotReady(f"model {name!r} took no request: {cause}") if live else error
 
 
-def why_not_ready(model: str, addresses: Sequence[Address]) -> Operation[str]:
+def why_not_ready(
+    repository: RepositoryIndex, model: str, addresses: Sequence[Address]
+) -> Operation[str]:
     """In words, for somebody who waits for it; of several servers, where it is not and why."""
     limit = Deadline(PROBE_SECONDS)
     if len(addresses) == 1:
-        return (yield from _why_not_ready(model, limit, None))[1]
+        return (yield from _why_not_ready(repository, model, limit, None))[1]
     reasons = []
     for number, address in enumerate(addresses):
-        is_ready, reason = yield from _why_not_ready(model, limit, Home(number))
+        is_ready, reason = yield from _why_not_ready(repository, model, limit, Home(number))
         if not is_ready:
             reasons.append(f"{address}: {reason}")
     return "; ".join(reasons) or "it is READY by now"
 
 
-def _why_not_ready(model: str, limit: Deadline, home: Home | None) -> Operation[tuple[bool, str]]:
+def _why_not_ready(
+    repository: RepositoryIndex, model: str, limit: Deadline, home: Home | None
+) -> Operation[tuple[bool, str]]:
     try:
-        index = yield from repository_index(limit, home)
+        index = yield from repository.read(limit, home)
     except NosClientError as error:
         return False, error.message
     rows = [row for row in index if row.name == model]

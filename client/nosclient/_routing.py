@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from nosclient._address import Address
-from nosclient._call import Call, Deadline, Home, Lost, Operation, Pause, Routed, Turn
+from nosclient._call import Call, Deadline, Everywhere, Home, Lost, Operation, Pause, Routed, Turn
 from nosclient._endpoints import LONGEST_PROBE_SECONDS, SHORTEST_PROBE_SECONDS, Endpoints
 from nosclient._errors import (
     DeadlineExceeded,
@@ -26,7 +26,6 @@ from nosclient._retry import RetryBudget, is_safe, pause_seconds
 T = TypeVar("T")
 
 _QUESTIONS = ("is_server_live", "is_server_ready", "is_model_ready")
-_COMMANDS = ("load_model", "unload_model")
 _COUNTERS = "get_inference_statistics"
 _log = logging.getLogger("nosclient")
 
@@ -71,18 +70,17 @@ class Routing:
         finally:
             operation.close()
 
-    def _step(self, step: Call | Turn | Pause | Lost) -> Routed[Any]:
+    def _step(self, step: Call | Turn | Pause | Lost | Everywhere) -> Routed[Any]:
+        if isinstance(step, Everywhere):
+            return (yield from self._told_all(step))
         if isinstance(step, Lost):
             return (yield from self._may_begin_again(step))
         if not isinstance(step, Call):
             return (yield step)
         if step.method in _QUESTIONS:
             return (yield from self._asked(step))
-        if not self._is_alone and step.home is None:
-            if step.method in _COMMANDS:
-                return (yield from self._told_all(step))
-            if step.method == _COUNTERS:
-                return (yield from self._collected(step))
+        if not self._is_alone and step.home is None and step.method == _COUNTERS:
+            return (yield from self._collected(step))
         return (yield from self._sent(step, Deadline(step.timeout)))
 
     def _sent(
@@ -255,31 +253,30 @@ class Routing:
             raise errors[0]
         return all(answers)
 
-    def _told_all(self, call: Call) -> Routed[Any]:
+    def _told_all(self, command: Everywhere) -> Routed[None]:
         """A command to every server; its errors once all were told, with where it is done."""
-        limit = Deadline(call.timeout)
+        if self._is_alone:
+            yield from self.routed(command.at(Home(0)))
+            return
         done: list[str] = []
         errors: list[NosClientError] = []
         refusals: list[str] = []
-        answer = None
         living = self._endpoints.living()
         # Those that were lost come last: they may take up what is left of the time.
         for number in sorted(range(len(self._addresses)), key=lambda n: n not in living):
             address = str(self._addresses[number])
-            one = call._replace(home=Home(number), timeout=limit.remaining())
             try:
-                answer = yield from self._sent(one, Deadline(one.timeout))
+                yield from self.routed(command.at(Home(number)))
                 done.append(address)
             except NosClientError as error:
                 errors.append(error)
                 is_told = address in error.message
                 refusals.append(error.message if is_told else f"{address}: {error.message}")
         if errors:
-            where = f"{call.method} was done at {', '.join(done) or 'none of the servers'}"
+            where = f"{command.what} was done at {', '.join(done) or 'none of the servers'}"
             errors[0].message = "; ".join([*refusals, where])
             errors[0].args = (errors[0].message,)
             raise errors[0]
-        return answer
 
     def _collected(self, call: Call) -> Routed[Mapping[str, Any]]:
         """The counters of every server that lives, one after the other: they are summed later."""

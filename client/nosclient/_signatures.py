@@ -10,13 +10,21 @@ from nosclient._ensure import loaded
 from nosclient._errors import InvalidInput, ModelNotFound, ModelNotReady, NosClientError
 from nosclient._model_info import Signature, parse_signature
 from nosclient._refusals import explained
+from nosclient._repository_index import RepositoryIndex
 
 
 class Signatures(dict[tuple[str, str], Signature]):
     """Those that one client has seen, by name and version.
 
     Safe to share between threads: it is only read, set and dropped whole entries at a time.
+
+    Args:
+        repository: of the client's servers.
     """
+
+    def __init__(self, repository: RepositoryIndex) -> None:
+        super().__init__()
+        self._repository = repository
 
     def fetch(self, name: str, version: str, limit: Deadline) -> Operation[Signature]:
         """The signature as it is now, which is remembered."""
@@ -36,8 +44,12 @@ class Signatures(dict[tuple[str, str], Signature]):
         except ModelNotFound as error:
             self.pop((name, version), None)
             if is_again:
-                raise (yield from explained(error, name, version, ModelNotReady)) from error
-            failure = yield from loaded(error, name, version, ModelNotReady, limit)
+                raise (
+                    yield from explained(self._repository, error, name, version, ModelNotReady)
+                ) from error
+            failure = yield from loaded(
+                self._repository, error, name, version, ModelNotReady, limit
+            )
             if failure is not None:
                 raise failure from error
         return (yield from self.describe(name, version, limit, is_again=True))

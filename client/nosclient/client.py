@@ -271,8 +271,11 @@ class Client:
     def load_model(self, name: str, *, deadline: float | None = None) -> None:
         """Load or reload a model, at each server in turn, and wait until it is ready.
 
+        A server that loads on demand has its model manager do it.
+
         Raises:
             ModelLoadFailed: with the server's reason.
+            ModelNotFound, ModelNotReady: the manager knows no such model, or has no room for it.
         """
         self._drive(self._operations.load_model(name, deadline))
 
@@ -281,6 +284,7 @@ class Client:
 
         Raises:
             ModelNotFound: no such model.
+            InvalidInput: a model manager keeps it: it is pinned, or a loaded model calls it.
         """
         self._drive(self._operations.unload_model(name, deadline))
 

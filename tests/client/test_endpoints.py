@@ -15,7 +15,7 @@ from nosclient import (
     Unauthorized,
 )
 from nosclient._address import parse_addresses
-from nosclient._call import Call, Deadline, Home, Lost, Pause, SequenceStep
+from nosclient._call import Call, Deadline, Everywhere, Home, Lost, Pause, SequenceStep
 from nosclient._endpoints import LONGEST_PROBE_SECONDS, LONGEST_REST_SECONDS, Endpoints
 from nosclient._retry import RetryBudget
 from nosclient._routing import Routing
@@ -366,13 +366,20 @@ def test_readiness_of_several_servers():
         Servers(refused(), refused()).run(question)
 
 
+def load_at(home):
+    yield Call("load_model", 5.0, "m", home=home)
+
+
+EVERYWHERE = Everywhere("load_model", load_at)
+
+
 def test_models_are_loaded_everywhere_and_an_error_tells_where_not():
     servers = Servers(None, None, None)
-    servers.run(Call("load_model", 5.0, "m"))
+    servers.run(EVERYWHERE)
     assert servers.asked == [("load_model", 0), ("load_model", 1), ("load_model", 2)]
     servers = Servers(None, ModelLoadFailed("no weights"), None)
     with pytest.raises(ModelLoadFailed) as caught:
-        servers.run(Call("load_model", 5.0, "m"))
+        servers.run(EVERYWHERE)
     assert len(servers.asked) == 3
     assert str(caught.value) == (
         "grpc://127.0.0.1:2: no weights; load_model was done at grpc://127.0.0.1:1, "

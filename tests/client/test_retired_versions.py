@@ -14,6 +14,7 @@ from nosbuild import serve
 from nosclient import AsyncClient, Client, InferenceFailed, ModelNotFound, ModelNotReady
 from nosclient._call import Call
 from nosclient._refusals import explained
+from nosclient._repository_index import RepositoryIndex
 
 pytestmark = pytest.mark.live
 
@@ -155,7 +156,7 @@ def test_a_model_that_is_being_loaded_is_waited_for(service, url):
     ],
 )
 def test_what_helps_in_each_state(state, reason, advice):
-    operation = explained(ModelNotFound("unknown"), "m", "", InferenceFailed)
+    operation = explained(RepositoryIndex(1), ModelNotFound("unknown"), "m", "", InferenceFailed)
     assert isinstance(next(operation), Call)
     row = {"name": "m", "version": "1", "state": state, "reason": reason}
     with pytest.raises(StopIteration) as ended:

@@ -282,8 +282,8 @@ def test_a_manager_that_is_loaded_again_knows_what_is_loaded(tmp_path):
             assert [after["models"][name][key] for key in kept] == [row[key] for key in kept]
         assert after["budget_bytes"] == 900 * managed_models.MIB
         assert after["used_bytes"] == pytest.approx(before["used_bytes"], rel=0.2)
-        # Somebody who knows nothing of the manager unloads one.
-        client.unload_model("a")
+        # Somebody who has the key unloads one past the manager.
+        service.control.unload("a", 30)
         assert doubled(client, "a")
 
 

@@ -4,7 +4,7 @@ import pytest
 import tiny_models
 
 from nosbuild import serve
-from nosbuild.runtime.restrictions import restrictions_of
+from nosbuild.runtime.restrictions import only_for_the_manager, restrictions_of
 from nosclient import Client, Unauthorized
 
 APIS = "model-repository,health,metadata,model-config,statistics"
@@ -31,6 +31,10 @@ def test_models_are_loaded_and_clients_of_the_service_let_in(tmp_path, on_demand
             assert client.is_ready("add_one")
         for url in (service.grpc_url, service.http_url):
             with Client(url, deadline=30) as stranger:
+                if on_demand:  # through the model manager, which has the key
+                    stranger.load_model("add_one")
+                    assert "add_one" in {row.name for row in stranger.list_models()}
+                    continue
                 for ask in (stranger.list_models, lambda c=stranger: c.load_model("add_one")):
                     with pytest.raises(Unauthorized, match="admin-key"):
                         ask()
@@ -43,3 +47,20 @@ def test_keys_are_read_from_the_options():
     assert restrictions_of(["--http-restricted-api=health", "--log-verbose=1"]).http == {}
     assert restrictions_of(["--http-restricted-api", "health:k=v", "--x"]).http == {"k": "v"}
     assert restrictions_of(()).grpc == {}
+
+
+def test_the_managers_key_is_new_each_time_and_leaves_the_users_restrictions_alone():
+    first, second = only_for_the_manager(()), only_for_the_manager(())
+    assert [option.partition(":")[0] for option in first] == [
+        "--http-restricted-api=model-repository",
+        "--grpc-restricted-protocol=model-repository",
+    ]
+    keys = restrictions_of(first)
+    assert keys.http == keys.grpc != restrictions_of(second).http
+    assert keys.grpc_keys_for("127.0.0.1") == keys.grpc
+    assert keys.grpc_keys_for("192.0.2.1") == {}
+    assert restrictions_of(RESTRICTED).grpc_keys_for("192.0.2.1") == {"admin-key": "geheim"}
+    assert only_for_the_manager(RESTRICTED) == []
+    (grpc,) = only_for_the_manager(["--http-restricted-api", "health,model-repository:k=v"])
+    assert grpc.startswith("--grpc-restricted-protocol=")
+    assert len(only_for_the_manager(["--http-restricted-api=health:k=v"])) == 2

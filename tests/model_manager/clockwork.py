@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass, field
 
 from nosbuild.inside_triton.model_manager.nos_model_manager.catalogue import Catalogue
+from nosbuild.inside_triton.model_manager.nos_model_manager.crashes import Crash
 from nosbuild.inside_triton.model_manager.nos_model_manager.demands import Waiter
 from nosbuild.inside_triton.model_manager.nos_model_manager.looking import Seen
 from nosbuild.inside_triton.model_manager.nos_model_manager.manager import Manager
 from nosbuild.inside_triton.model_manager.nos_model_manager.refusal import Refusal
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes, host, told
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Bench:
     asked: dict = field(default_factory=dict)
     """Model -> its last Job."""
     configs: dict = field(default_factory=dict)
+    loaded_beside: dict = field(default_factory=dict)
+    """Model -> bytes of workers that should have ended."""
     others: dict = field(default_factory=dict)
     """Model -> LOADING or UNLOADING, where somebody else does it."""
 
@@ -42,7 +46,7 @@ class Bench:
     def new_manager(self):
         entries = {
             name: {
-                "bytes": size,
+                **told(_sizes(size)),
                 "calls": calls,
                 "idle_seconds": self.idle_seconds.get(name, 0),
                 "config": self.configs.get(name),
@@ -51,7 +55,7 @@ class Bench:
         }
         return Manager(
             Catalogue(entries, self.broken),
-            self.budget,
+            _sizes(self.budget),
             self._begin,
             lambda: self.now,
             self.residency,
@@ -76,6 +80,15 @@ class Bench:
     def ensure(self, model, **more):
         return self.ask(operation="ensure", model=model, **more)
 
+    def crash(self, name, *, ended=1, survivors=0):
+        """Workers end by themselves; whether the manager takes that for told."""
+        is_told = self.manager.crashed(name, Crash("was ended", ("a line",), ended, survivors))
+        if is_told and ("restart", name) in self.jobs:
+            self.loaded.pop(name)
+            self.manager.taken_down(name)
+        self.step()
+        return is_told
+
     def step(self):
         """Lets the manager act; looks at the server end at once, other jobs do not."""
         self.manager.step()
@@ -88,9 +101,11 @@ class Bench:
                 name: "READY" if name in self.loaded else "UNAVAILABLE" for name in self.models
             }
             for job, name in self.jobs:
-                states[name] = "LOADING" if job == "load" else "UNLOADING"
+                states[name] = "LOADING" if job in ("load", "restart") else "UNLOADING"
             states.update(self.others)
-            memory = {name: [size] for name, size in self.loaded.items() if size}
+            memory = {name: [_sizes(size)] for name, size in self.loaded.items() if size}
+            for name, sizes in self.loaded_beside.items():
+                memory[name] = memory.get(name, []) + [_sizes(size) for size in sizes]
             self.manager.looked(Seen(states, idle, memory))
             self.manager.step()
         for waiter, answer in self.manager.answers():
@@ -104,11 +119,11 @@ class Bench:
             self.manager.not_loaded(name, failure)
         elif is_load:
             self.loaded[name] = self.size(name)
-            self.most = max(self.most, sum(self.loaded.values()))
-            self.manager.loaded(name, 1.0, [self.loaded[name]])
+            self.most = max(self.most, sum(_sizes(size)["host"] for size in self.loaded.values()))
+            self.manager.loaded(name, 1.0, [_sizes(self.loaded[name])])
         else:
             self.loaded.pop(name, None)
-            self.manager.unloaded(name, failure)
+            self.manager.unloaded(name, failure, is_stuck=job == "drop")
         self.step()
 
     def settle(self):
@@ -143,6 +158,11 @@ class Bench:
     def status(self):
         (answer,) = self.ask(operation="status")
         return answer
+
+
+def _sizes(size):
+    """Of main memory, or those of several memories."""
+    return Sizes(size) if isinstance(size, dict) else host(size)
 
 
 def refused(answers):

@@ -511,3 +511,46 @@ def test_whatever_is_asked_for_the_budget_holds_and_everybody_is_answered(seed):
     bench.wait(305)
     assert all(len(answers) == 1 for answers in waiting)
     assert any(isinstance(answers[0], dict) for answers in waiting)
+
+
+def test_one_reading_of_the_index_answers_all_who_asked_before_it_began():
+    bench = Bench(THREE, 1000)
+    early = [bench.ask(operation="index") for _ in range(3)]
+    late = bench.ask(operation="index")
+    assert bench.jobs.count(("index", "")) == 1
+
+    def read(rows, reason=""):
+        bench.jobs.remove(("index", ""))
+        bench.manager.indexed(rows, reason)
+        bench.step()
+
+    rows = [{"name": "a", "version": "1", "state": "READY"}]
+    read(rows)
+    assert early[0] == [{"models": rows}]
+    assert not early[1] and not late, "they asked after it began"
+    read(rows)
+    assert early[1:] == [[{"models": rows}]] * 2 and late == [{"models": rows}]
+    failed = bench.ask(operation="index")
+    read([], "connection refused")
+    assert refused(failed) == (
+        "UNAVAILABLE",
+        "the server does not tell its models: connection refused",
+    )
+
+
+def test_who_waits_too_long_for_the_index_is_told_so_and_disturbs_no_other():
+    bench = Bench(THREE, 1000)
+    impatient = bench.ask(operation="index", timeout=1)
+    bench.now += 2
+    bench.step()
+    assert refused(impatient) == ("UNAVAILABLE", "the server did not answer in time")
+    patient = bench.ask(operation="index")
+    assert bench.jobs.count(("index", "")) == 1, "not a second one beside it"
+    bench.jobs.remove(("index", ""))
+    bench.manager.indexed([{"name": "old"}])
+    bench.step()
+    assert not patient
+    bench.manager.close()
+    bench.manager.indexed([{"name": "new"}])
+    bench.step()
+    assert "loaded again" in refused(patient)[1]

@@ -5,6 +5,8 @@ import json
 import published_models as published
 import pytest
 
+from nosbuild.runtime import serve
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -57,3 +59,11 @@ def test_a_url_where_nothing_of_ours_listens(command, folder):
     done = command("prove", "--url", "127.0.0.1:9", cwd=folder.parent)
     assert done.returncode == 5
     assert "no service of this machine listens at 127.0.0.1:9" in done.stderr
+
+
+def test_a_service_on_demand_loads_what_is_proven(command, folder):
+    ports = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+    with serve(folder, on_demand=True, memory="1GiB", **ports) as service:
+        done = command("prove", "good", "--url", service.grpc_url, cwd=folder.parent)
+        assert done.returncode == 0, done.stderr
+        assert service.models() == ["good"]

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +10,12 @@ from nosbuild.errors import InputError
 from nosbuild.repository.lock import Lock, write_lock
 from nosbuild.runtime import memory_budget as budgets
 from nosbuild.runtime.managed_models import managed_models
-from nosbuild.runtime.memory_budget import memory_budget
+from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.on_demand import OnDemand
+from nosbuild.runtime.too_large import too_large
 
 MIB = 1 << 20
+REACHED = ("127.0.0.1", 1, {}, Path("triton.log"))
 
 
 def model(repository, name, config, size=0):
@@ -33,9 +36,21 @@ def test_models_are_told_with_calls_and_estimates(tmp_path):
     told = managed_models(tmp_path, ["detect", "read", "ocr", "voice", "torn"])
     assert told["detect"]["bytes"] == 3 * (64 + 2) * MIB
     assert told["read"]["bytes"] == (32 + 1) * MIB
-    assert told["ocr"] == {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0.0}
+    ocr = {key: told["ocr"][key] for key in ("calls", "bytes", "gpu_bytes", "idle_seconds")}
+    assert ocr == {"calls": ["detect", "read"], "bytes": 0, "gpu_bytes": {}, "idle_seconds": 0.0}
+    assert told["ocr"]["config"]["ensemble_scheduling"]["step"][0]["model_name"] == "detect"
+    assert told["detect"]["config"]["instance_group"] == [{"count": 3}]
     assert told["voice"]["idle_seconds"] == 5.0
-    assert told["torn"]["bytes"] == 0
+    assert (told["torn"]["bytes"], told["torn"]["config"]) == (0, None)
+
+
+def test_memory_of_gpus_is_estimated_where_the_config_says_which(tmp_path):
+    groups = (
+        "instance_group { kind: KIND_GPU count: 2 gpus: [0, 1] } instance_group { kind: KIND_CPU }"
+    )
+    model(tmp_path, "detect", f'backend: "onnxruntime" {groups}', MIB)
+    told = managed_models(tmp_path, ["detect"])["detect"]
+    assert told["gpu_bytes"] == {"0": 2 * 2 * MIB, "1": 2 * 2 * MIB}
 
 
 def test_what_the_build_measured_counts_in_place_of_an_estimate(tmp_path):
@@ -80,11 +95,33 @@ def test_what_killed_servers_left_is_removed_and_what_is_held_stays(tmp_path, mo
     import fcntl
 
     monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path))
-    manager = OnDemand(MIB, [], {}, {})
-    left, held, young = (manager.lay_out(f"{name}-", "127.0.0.1", 1) for name in "abc")
+    manager = OnDemand(MIB, {}, [], {}, {})
+    left, held, young = (manager.lay_out(f"{name}-", *REACHED) for name in "abc")
     for folder in (left, held):
         os.utime(folder, (time.time() - 7200, time.time() - 7200))
     with (held / "model_manager/held").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        manager.lay_out("d-", "127.0.0.1", 1)
+        manager.lay_out("d-", *REACHED)
         assert [folder.exists() for folder in (left, held, young)] == [False, True, True]
+
+
+def test_models_that_the_whole_budget_cannot_hold_are_found_with_what_they_call():
+    models = {
+        "ocr": {"calls": ["detect", "read", "elsewhere"], "bytes": 0},
+        "detect": {"calls": [], "bytes": 60 * MIB},
+        "read": {"calls": ["detect", "ocr"], "bytes": 50 * MIB},  # in a circle, too
+    }
+    assert too_large(models, 110 * MIB) == {}
+    assert too_large(models, 100 * MIB) == {"ocr": 110 * MIB, "read": 110 * MIB}
+    assert too_large({}, 1) == {}
+    with pytest.raises(InputError, match=r"no model fits in 50\.0 MiB.*'detect', needs about 60"):
+        too_large(models, 50 * MIB)
+
+
+def test_budgets_of_gpus_are_read_by_number():
+    assert gpu_budgets(None) == {}
+    assert gpu_budgets("0:20GiB, 01:512MiB") == {"0": 20 << 30, "1": 512 * MIB}
+    assert gpu_budgets({1: "1GiB", 0: MIB}) == {"1": 1 << 30, "0": MIB}
+    for wrong in ("20GiB", "0", "0:", "a:1GiB", "0:1GiB,0:2GiB", "0:lots", "-1:1GiB"):
+        with pytest.raises(InputError):
+            gpu_budgets(wrong)

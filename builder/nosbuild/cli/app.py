@@ -17,7 +17,7 @@ from nosbuild.cli.doctor import doctor
 from nosbuild.cli.env import env
 from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
-from nosbuild.cli.models import load, pin, unload, unpin
+from nosbuild.cli.models import load, pin, scale, unload, unpin
 from nosbuild.cli.new import new
 from nosbuild.cli.prove import prove
 from nosbuild.cli.run import run
@@ -55,7 +55,7 @@ def _root(
 
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
-    ("Serve", (serve, ls, status, run, bench, load, unload, pin, unpin)),
+    ("Serve", (serve, ls, status, run, bench, load, unload, pin, unpin, scale)),
     ("Look", (diff, doctor, schema)),
 ):
     for _command in _commands:

@@ -14,9 +14,12 @@ from nosbuild.runtime.model_manager import ask_manager
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nosbuild.runtime import InferenceService
     from nosclient import Client
 
 _SECONDS = 30.0
+_LINES = 5
+"""Of the log of a worker that ended."""
 _COLOURS = {"ready": "green", "unloaded": "dim"}
 
 
@@ -31,36 +34,60 @@ def told_by(client: Client) -> dict[str, Any]:
     return told
 
 
-def manager_status(url: str) -> dict[str, Any]:
-    """The same of the server at ``url``."""
-    from nosclient import Client
-
-    with Client(url) as client:
+def manager_status(service: InferenceService) -> dict[str, Any]:
+    """The same of a service of this process."""
+    with service.client() as client:
         return told_by(client)
 
 
 def manager_table(told: dict[str, Any]) -> Table:
-    """A row a model; below what it is not loaded for, if it failed."""
-    shown = table("model", "state", "memory", "last used", "loads", "evictions", "pinned")
+    """A row a model; below it why it is not loaded, or how its last worker ended."""
+    columns = ("model", "state", "instances", "memory", "last used", "loads", "evictions")
+    shown = table(*columns, "crashes", "pinned")
     for name, row in told["models"].items():
         colour = _COLOURS.get(row["state"], "yellow")
-        failure = f"\n{escape(row['failure'])}" if "failure" in row else ""
+        notes = "".join(f"\n{escape(note)}" for note in _notes(row))
         shown.add_row(
             f"[bold]{escape(name)}[/]",
-            f"[{colour}]{row['state']}[/]{failure}",
-            "about " * row["is_estimate"] + gibibytes(row["bytes"]) if row["bytes"] else "",
+            f"[{colour}]{row['state']}[/]{notes}",
+            str(row["instances"] or ""),
+            "about " * (row["is_estimate"] and bool(_memory(row))) + _memory(row),
             _ago(row["idle_seconds"]),
             str(row["loads"]),
             str(row["evictions"]),
+            str(row["crashes"] or ""),
             "pinned" if row["pinned"] else "",
         )
     return shown
 
 
+def _notes(row: dict[str, Any]) -> list[str]:
+    notes = [row["failure"]] if "failure" in row else []
+    if "last_crash" in row:
+        crash = row["last_crash"]
+        if not notes:
+            notes.append(f"{_ago(crash['seconds_ago'])} {crash['reason']}")
+        notes += [f"  {line}" for line in crash["log"][-_LINES:]]
+    if "not_returned" in row:
+        lost = _memory(row["not_returned"])
+        notes.append(f"{lost} of workers that should have ended are not returned")
+    return notes
+
+
+def _memory(sizes: dict[str, Any]) -> str:
+    gpus = [f"{gibibytes(size)} of GPU {gpu}" for gpu, size in sizes.get("gpu_bytes", {}).items()]
+    own = [gibibytes(sizes["bytes"])] if sizes["bytes"] else []
+    return ", ".join(own + gpus)
+
+
 def budget_line(told: dict[str, Any]) -> str:
     """How much of the budget is in use."""
     used, budget = gibibytes(told["used_bytes"]), gibibytes(told["budget_bytes"])
-    return f"loaded on demand: {used} of {budget} in use"
+    gpus = "".join(
+        f"; {gibibytes(gpu['used_bytes'])} of {gibibytes(gpu['budget_bytes'])} of GPU {number}"
+        for number, gpu in told.get("gpus", {}).items()
+    )
+    return f"loaded on demand: {used} of {budget} in use{gpus}"
 
 
 def _ago(seconds: float | None) -> str:

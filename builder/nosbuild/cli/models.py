@@ -1,4 +1,4 @@
-"""``nosbuild load``, ``unload``, ``pin`` and ``unpin``."""
+"""``nosbuild load``, ``unload``, ``pin``, ``unpin`` and ``scale``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 300.0
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
+Instances = Annotated[int, typer.Option(min=1, help="How many it is to have.", metavar="N")]
 
 
 @asks_a_server
@@ -24,8 +25,8 @@ def load(server: Server, name: Name) -> None:
     A new version is proven beside the old one first, where the server is a service of this machine;
     one that fails does not serve, and config.pbtxt goes back.
 
-    A model whose worker process ended is unloaded first where the server is a service of this
-    machine whose HTTP port asks for nothing.
+    A model whose worker process ended is unloaded first, where the server is a service of this
+    machine without a model manager and its HTTP port asks for nothing.
     """
     from nosbuild.cli.connect import connect
 
@@ -40,10 +41,11 @@ def load(server: Server, name: Name) -> None:
             repository = Path(record.repository)
             require_loadable(repository, name)
             _make_environment(repository, name)
-            _unload_dead(record, name)
         if _has_manager(client):
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
+            if record:
+                _unload_dead(record, name)
             client.load_model(name)
         if record:
             _remember(record, name)
@@ -157,15 +159,33 @@ def unpin(server: Server, name: Name) -> None:
     typer.echo(f"{name} is not pinned")
 
 
-def _set_pinned(server: Server, name: str, operation: str) -> None:
+@asks_a_server
+def scale(server: Server, name: Name, instances: Instances) -> None:
+    """Give a model that is loaded on demand more or fewer instances, while it goes on to answer."""
     from nosbuild.cli.connect import connect
-    from nosbuild.errors import RequestError
 
     client, _ = connect(server, name)
     with client:
-        if not _has_manager(client):
-            raise RequestError(
-                "this server does not load models on demand, so that none is unloaded for others",
-                "Start it with: nosbuild serve --models on-demand",
-            )
+        _require_manager(client)
+        told = _ask(client, "scale", name, instances=instances)
+    later = "" if told["state"] == "ready" else " once it is loaded"
+    typer.echo(f"{name} has {instances} instance{'s' * (instances > 1)}{later}")
+
+
+def _set_pinned(server: Server, name: str, operation: str) -> None:
+    from nosbuild.cli.connect import connect
+
+    client, _ = connect(server, name)
+    with client:
+        _require_manager(client)
         _ask(client, operation, name)
+
+
+def _require_manager(client: Client) -> None:
+    from nosbuild.errors import RequestError
+
+    if not _has_manager(client):
+        raise RequestError(
+            "this server does not load models on demand: it has no model manager to ask",
+            "Start it with: nosbuild serve --models on-demand",
+        )

@@ -47,6 +47,10 @@ def serve(
             "the memory that is free."
         ),
     ] = None,
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(help="The same of GPUs, by their numbers, e.g. 0:20GiB,1:20GiB."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int | None, typer.Option(help="HTTP " + _PORT.format(8000))] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC " + _PORT.format(8001))] = None,
@@ -84,6 +88,7 @@ def serve(
             models=model,
             on_demand=models is Which.ON_DEMAND,
             memory=memory,
+            gpu_memory=gpu_memory,
             host=host,
             http_port=http_port,
             grpc_port=grpc_port,
@@ -141,6 +146,7 @@ def _announce(service: InferenceService, as_json: bool) -> None:
                 "models": models,
                 "on_demand": service.is_on_demand,
                 "failures": dict(service.failures),
+                "too_large": dict(service.too_large),
             }
         )
         return
@@ -149,13 +155,18 @@ def _announce(service: InferenceService, as_json: bool) -> None:
     from nosbuild.cli.manager_table import manager_status
     from nosbuild.cli.printing import results
     from nosbuild.runtime.memory_budget import gibibytes
+    from nosbuild.runtime.too_large import told_too_large
 
     console = results()
     if service.is_on_demand:
-        told = manager_status(service.grpc_url)
-        others = [name for name in told["models"] if name not in models]
+        told = manager_status(service)
+        others = [
+            name for name in told["models"] if name not in models and name not in service.too_large
+        ]
         budget = gibibytes(told["budget_bytes"])
         console.print(f"[green]✓[/] Triton loads on demand, in {budget}: {', '.join(others)}")
+        for name, size in service.too_large.items():
+            console.print(f"[yellow]  {escape(told_too_large(name, size))}[/]", soft_wrap=True)
     if models or not service.is_on_demand:
         console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
     for name, reason in service.failures.items():

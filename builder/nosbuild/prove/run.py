@@ -183,6 +183,8 @@ def _prove(
     ways: list[Way] = []
     skipped: dict[str, str] = {}
     with Client(server.grpc_url, deadline=deadline) as statistics:
+        if not failure:  # a server on demand loads it for that
+            statistics.get_model_info(published.name, published.version)
         for transport in () if failure else TRANSPORTS:
             reason = hindrance(published, transport)
             if reason:

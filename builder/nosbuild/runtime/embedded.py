@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nosbuild.errors import HostError, NosError, RepositoryError
@@ -14,11 +14,12 @@ from nosbuild.repository.unservable import unservable_models
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
+from nosbuild.runtime.hidden_values import hide_values
 from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
-from nosbuild.runtime.restrictions import restrictions_of
+from nosbuild.runtime.restrictions import only_for_the_manager, restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.served_files import make_served_files
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
@@ -47,6 +48,7 @@ def serve(
     models: Sequence[str] | None = None,
     on_demand: bool = False,
     memory: str | int | None = None,
+    gpu_memory: str | Mapping[int, str | int] | None = None,
     host: str = "127.0.0.1",
     http_port: int | None = None,
     grpc_port: int | None = None,
@@ -71,6 +73,8 @@ def serve(
             first, within ``memory``.
         memory: what models that are loaded on demand may take together: ``4GiB``, or bytes; None:
             half of what is free now.
+        gpu_memory: the same for memory of GPUs, by their numbers: ``0:20GiB,1:20GiB``; those that
+            are not named have no budget.
         host: the address to listen on.
         http_port: None: 8000 if free, otherwise any free port; 0: any free port.
         grpc_port: likewise, 8001.
@@ -91,7 +95,8 @@ def serve(
 
     Raises:
         RequestError: a triton_option that nosbuild sets itself.
-        InputError: ``memory`` is no size, or nothing is to be loaded on demand.
+        InputError: ``memory`` or ``gpu_memory`` is no size, or too little for any model, or
+            nothing is to be loaded on demand.
         RepositoryError: nothing to serve, or models that do not load; each with its reason.
         HostError: a port in use, or something this machine lacks; so has the environment of a
             model that cannot be made.
@@ -102,7 +107,8 @@ def serve(
     servable = servable_models(folder, with_called(folder, models) if models else models)
     if on_demand:
         servable = servable_models(folder)  # any may be asked for
-    check_on_demand(on_demand, memory, [model.name for model in servable], folder)
+    has_budget = memory is not None or gpu_memory is not None
+    check_on_demand(on_demand, has_budget, [model.name for model in servable], folder)
     broken = unservable_models(folder, [model.name for model in servable])
     if broken and not (keep_going and len(broken) < len(servable)):
         raise _not_servable(folder, broken)
@@ -121,7 +127,13 @@ def serve(
         finalizes = any(model.finalizes for model in servable)
         drain_timeout = _FINALIZE_SECONDS if finalizes else _DRAIN_SECONDS
     options = [*_cache_options(servable, environment, response_cache), *triton_options]
-    manager = make_manager(folder, servable, models, memory, broken, say) if on_demand else None
+    manager = (
+        make_manager(folder, servable, models, memory, gpu_memory, broken, say)
+        if on_demand
+        else None
+    )
+    kept = only_for_the_manager(triton_options) if manager else []
+    options += kept
     if keep_going or manager:
         # Strictly, one model that does not load, or is on its way, makes the server "not ready".
         options.insert(0, "--strict-readiness=false")
@@ -141,6 +153,7 @@ def serve(
                     service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
+            hide_values(service.pid, kept)  # Triton has read them
             if manager:
                 failed = manager.begin(service, load_timeout, say)
             else:
@@ -229,6 +242,7 @@ def _start(
         environment,
         files,
         is_on_demand=manager is not None,
+        too_large=manager.too_large if manager else {},
         restrictions=restrictions,
     )
 

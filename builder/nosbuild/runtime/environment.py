@@ -85,6 +85,8 @@ class ServerEnvironment:
             "PATH": _joined(str(self.python.parent), inherited.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*libraries, inherited.get("LD_LIBRARY_PATH", "")),
             "PYTHONNOUSERSITE": "1",
+            # The numbers of GPUs are then those that nvidia-smi and NVML give them.
+            "CUDA_DEVICE_ORDER": inherited.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
             # For these two see inside_triton/server_python/sitecustomize.py.
             "PYTHONUNBUFFERED": "1",
             "PYTHONPYCACHEPREFIX": str(cache_folder() / "pycache"),

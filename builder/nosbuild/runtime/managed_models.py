@@ -12,10 +12,11 @@ from typing import Any
 from google.protobuf import json_format
 
 from nosbuild.errors import RepositoryError
+from nosbuild.plan.gpus import NoGpu, gpus
 from nosbuild.repository.calls import called_by
 from nosbuild.repository.config import read_config
 from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
-from nosbuild.repository.lock import read_lock
+from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.repository.served import versions_in_config
 
 _MIB = 2**20
@@ -33,8 +34,8 @@ _LEAST_IDLE_SECONDS = 1.0
 
 
 def managed_models(repository: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Model -> ``calls`` (names), ``bytes`` (an estimate), ``idle_seconds``, and ``config``: what
-    its config.pbtxt says now.
+    """Model -> ``calls`` (names), ``bytes`` and ``gpu_bytes`` (estimates), ``idle_seconds``, and
+    ``config``: what its config.pbtxt says now.
     """
     return {name: _entry(ModelFolder(repository / name)) for name in names}
 
@@ -48,6 +49,7 @@ def _entry(folder: ModelFolder) -> dict[str, Any]:
     return {
         "calls": list(called_by(folder)),
         "bytes": _bytes(folder, config),
+        "gpu_bytes": _gpu_bytes(folder, config),
         "idle_seconds": _idle_seconds(config),
         "config": json_format.MessageToDict(config, preserving_proto_field_name=True),
     }
@@ -63,16 +65,45 @@ def _bytes(folder: ModelFolder, config: Any) -> int:
     return sum(instances * _instance_bytes(folder.version(version), backend) for version in served)
 
 
+def _gpu_bytes(folder: ModelFolder, config: Any) -> dict[str, int]:
+    """By the number of the GPU: of each instance what the build measured, or its weights twice."""
+    found: dict[str, int] = {}
+    served = versions_in_config(config, folder.versions())
+    size = sum(_device_bytes(folder.version(version)) for version in served)
+    for group in config.instance_group:
+        if group.kind != group.KIND_GPU:
+            continue
+        for gpu in group.gpus or range(_gpus_here()):
+            found[str(gpu)] = found.get(str(gpu), 0) + (group.count or 1) * size
+    return {gpu: size for gpu, size in found.items() if size}
+
+
+def _gpus_here() -> int:
+    found = gpus()
+    return 0 if isinstance(found, NoGpu) else len(found)
+
+
+def _device_bytes(version: Path) -> int:
+    lock = _lock(version)
+    if lock is not None and lock.memory is not None and lock.memory.get("device"):
+        return lock.memory["device"]
+    return _OTHER_COPIES * _served_bytes(version)
+
+
 def _instance_bytes(version: Path, backend: str) -> int:
     """At most, as the build measured it; from the files where it did not."""
-    try:
-        lock = read_lock(version / LOCK)
-    except RepositoryError:
-        lock = None
+    lock = _lock(version)
     if lock is not None and lock.memory is not None:
         return lock.memory["peak"]
     process = _PROCESS_BYTES.get(backend, _OTHER_PROCESS_BYTES)
     return process + _COPIES.get(backend, _OTHER_COPIES) * _served_bytes(version)
+
+
+def _lock(version: Path) -> Lock | None:
+    try:
+        return read_lock(version / LOCK)
+    except RepositoryError:
+        return None
 
 
 def _served_bytes(version: Path) -> int:

@@ -1,8 +1,11 @@
-"""What the user said of memory goes in; the bytes that models may take come out."""
+"""What the user said of memory goes in; the bytes that models may take come out.
+
+As ``sizes.read`` in ``inside_triton/model_manager/nos_model_manager`` reads them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nosbuild.errors import InputError
@@ -30,6 +33,40 @@ def memory_budget(memory: str | int | None, say: Callable[[str], None]) -> int:
     if isinstance(budget, bool) or budget <= 0:
         raise InputError(f"memory is {memory!r}, and must be above 0", "Write e.g. 4GiB.")
     return budget
+
+
+def gpu_budgets(memory: str | Mapping[int, str | int] | None) -> dict[str, int]:
+    """Bytes for models by the number of the GPU.
+
+    Args:
+        memory: ``0:20GiB,1:20GiB``, or a mapping; None: models may take what is there.
+
+    Raises:
+        InputError: it is no such thing.
+    """
+    if memory is None:
+        return {}
+    found: dict[str, int] = {}
+    for number, size in _pairs(memory):
+        gpu = number.strip()
+        if not gpu.isdigit() or not size or str(int(gpu)) in found:
+            raise InputError(
+                f"gpu_memory is {memory!r}, and must be a size for each GPU",
+                "Write e.g. 0:20GiB,1:20GiB.",
+            )
+        found[str(int(gpu))] = memory_budget(size, _never_said)
+    return found
+
+
+def _pairs(memory: str | Mapping[int, str | int]) -> list[tuple[str, str | int]]:
+    if isinstance(memory, str):
+        parts = [part.partition(":") for part in memory.split(",") if part.strip()]
+        return [(number, size) for number, _, size in parts]
+    return [(str(gpu), size) for gpu, size in memory.items()]
+
+
+def _never_said(_: str) -> None:
+    raise AssertionError("a size is given")
 
 
 def free_memory() -> int:

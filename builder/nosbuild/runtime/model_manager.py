@@ -28,7 +28,8 @@ def ask_manager(client: Client, operation: str, *, timeout: float, **more: Any) 
 
     Args:
         client: of the server.
-        operation: ``ensure``, ``release``, ``pin``, ``unpin``, ``status`` or ``budget``.
+        operation: ``ensure``, ``release``, ``pin``, ``unpin``, ``scale``, ``status`` or
+            ``budget``.
         timeout: seconds that it may take.
         more: of the request.
 

@@ -8,16 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nosbuild.errors import HostError, InputError, RepositoryError
 from nosbuild.runtime.managed_models import managed_models
-from nosbuild.runtime.memory_budget import memory_budget
+from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.servable import ServableModel
 from nosbuild.runtime.service import InferenceService, load_failure
+from nosbuild.runtime.too_large import told_too_large, too_large
 from nosbuild.store.folders import cache_folder
 from nosbuild.store.host_errors import cache_errors
 from nosbuild.store.in_use import unused
@@ -34,13 +35,17 @@ class OnDemand:
     """A model manager to be."""
 
     budget: int
-    """Bytes that models may take together."""
+    """Bytes of main memory that models may take together."""
+    gpu_budgets: Mapping[str, int]
+    """The same of each GPU that has a budget, by its number."""
     first: Sequence[str]
     """Models that are loaded at the start, and pinned."""
     models: Mapping[str, dict[str, Any]]
     """What the manager is told of each."""
     broken: Mapping[str, str]
     """Model -> why it must not be loaded."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Model -> bytes that it needs, where that is more than the budget."""
 
     def lay_out(
         self, prefix: str, host: str, port: int, keys: Mapping[str, str], log: Path
@@ -73,7 +78,7 @@ class OnDemand:
                 "host": host,
                 "port": port,
                 "keys": dict(keys),
-                "budget": self.budget,
+                "budget": {"bytes": self.budget, "gpu_bytes": dict(self.gpu_budgets)},
                 "models": dict(self.models),
                 "broken": dict(self.broken),
                 "log": str(log),
@@ -129,21 +134,26 @@ def make_manager(
     servable: Sequence[ServableModel],
     first: Sequence[str] | None,
     memory: str | int | None,
+    gpu_memory: str | Mapping[int, str | int] | None,
     broken: Mapping[str, str],
     say: Callable[[str], None],
 ) -> OnDemand:
     """What the manager of a server on these models is to know.
 
     Raises:
-        InputError: ``memory`` is no size.
+        InputError: ``memory`` or ``gpu_memory`` is no size, or less than any of the models needs.
     """
     models = managed_models(repository, [model.name for model in servable])
     budget = memory_budget(memory, say)
-    return OnDemand(budget, [name for name in first or () if name in models], models, broken)
+    unfit = too_large(models, budget)
+    for name, size in unfit.items():
+        say(told_too_large(name, size))
+    first = [name for name in first or () if name in models]
+    return OnDemand(budget, gpu_budgets(gpu_memory), first, models, broken, unfit)
 
 
 def check_on_demand(
-    is_on_demand: bool, memory: str | int | None, names: Sequence[str], repository: Path
+    is_on_demand: bool, has_budget: bool, names: Sequence[str], repository: Path
 ) -> None:
     """Refuse what cannot be served on demand.
 
@@ -151,9 +161,9 @@ def check_on_demand(
         InputError: a budget without a manager to keep it.
         RepositoryError: a model of the manager's name.
     """
-    if not is_on_demand and memory is not None:
+    if has_budget and not is_on_demand:
         raise InputError(
-            "memory= is a budget for models that are loaded on demand",
+            "memory= and gpu_memory= are budgets for models that are loaded on demand",
             "Add on_demand=True (--models on-demand), or leave it out.",
         )
     if is_on_demand and MODEL_MANAGER in names:

@@ -53,8 +53,10 @@ class InferenceService:
     echo: LogEcho | None = None
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
+    too_large: Mapping[str, int] = field(default_factory=dict)
+    """Of these: model -> bytes that it needs, where that is more than the whole budget."""
     restrictions: Restrictions = field(default_factory=Restrictions)
-    """Of its APIs, by ``triton_options``."""
+    """Of its APIs, by ``triton_options``, and where models are loaded on demand."""
     rolls_out: RollsOut | None = None
     """Proves new versions before they take over; without, ``load_model`` loads them as they are."""
 
@@ -99,7 +101,7 @@ class InferenceService:
         """
         from nosclient import Client
 
-        options.setdefault("restricted_keys", self.restrictions.grpc)
+        options.setdefault("restricted_keys", self.restrictions.grpc_keys_for(self.host))
         return Client(self.grpc_url, **options)
 
     def models(self) -> list[str]:
@@ -122,7 +124,7 @@ class InferenceService:
         fails never answers a request for the model, and config.pbtxt goes back to the old one.
 
         A model that is loaded, but of which a worker process has ended, is unloaded first. Where
-        models are loaded on demand, the model manager does it, and makes room if need be.
+        models are loaded on demand, the model manager loads it, and makes room if need be.
 
         Args:
             name: the model.
@@ -140,7 +142,6 @@ class InferenceService:
             return
         require_loadable(self.repository, name)
         require_environment(self.repository, name, self.environment, on_progress or _silent)
-        unload_if_worker_ended(self.control, self.pid, name, timeout)
         closure = with_called(self.repository, [name])
         if self.is_on_demand:
             models = managed_models(self.repository, closure)
@@ -150,6 +151,7 @@ class InferenceService:
                 )
             self.files.remember(self.repository, closure)
             return
+        unload_if_worker_ended(self.control, self.pid, name, timeout)
         reason = load_failure(self.control, name, self.log_file, timeout)
         if reason:
             raise RepositoryError(

@@ -20,16 +20,20 @@ sys.path.append(str(Path(__file__).parent))
 sys.pycache_prefix = sys.pycache_prefix or os.environ.get("PYTHONPYCACHEPREFIX")
 sys.dont_write_bytecode = sys.pycache_prefix is None
 
-from nos_model_manager.catalogue import Catalogue  # noqa: E402 - it stands beside this file
+from nos_model_manager.alone import require_alone  # noqa: E402 - it stands beside this file
+from nos_model_manager.catalogue import Catalogue  # noqa: E402
+from nos_model_manager.device_memory import DeviceMemory  # noqa: E402
 from nos_model_manager.manager import Manager  # noqa: E402
 from nos_model_manager.own_server import OwnServer  # noqa: E402
 from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
+from nos_model_manager.sizes import read  # noqa: E402
 from nos_model_manager.worker_watch import WorkerWatch  # noqa: E402
 
 _SETTINGS = "manager.json"
 """Written by whoever starts the server: ``host``, ``port``, ``keys`` (headers of restricted
-APIs), ``budget`` (bytes), ``models`` (``catalogue.py``), ``broken`` (model -> reason), ``log``
+APIs), ``budget`` (as ``sizes.told`` tells it), ``models`` (``catalogue.py``), ``broken`` (model ->
+reason), ``log``
 (Triton's)."""
 _KEPT = "kept.json"
 _HELD = "held"
@@ -37,18 +41,19 @@ _HELD = "held"
 
 
 class TritonPythonModel:
-    """The one instance."""
+    """The one instance of the one manager."""
 
     def initialize(self, args):
         folder = Path(args["model_repository"])
+        require_alone(args, folder, triton_pid())
         self._held = (folder / _HELD).open()
         fcntl.flock(self._held, fcntl.LOCK_SH)
         settings = json.loads((folder / _SETTINGS).read_text())
         catalogue = Catalogue(settings["models"], settings["broken"])
         self._running = Running(
-            lambda begin: Manager(catalogue, settings["budget"], begin),
+            lambda begin: Manager(catalogue, read(settings["budget"]), begin),
             OwnServer(settings["host"], settings["port"], settings["keys"]),
-            WorkerWatch(triton_pid(), catalogue.names, settings["log"]),
+            WorkerWatch(triton_pid(), catalogue.names, DeviceMemory(), settings["log"]),
             folder / _KEPT,
             pb_utils.Logger.log_warn,
         )

@@ -6,7 +6,8 @@
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
     {"operation": "scale", "model": "ocr", "instances": 2}     so many instances from now on
     {"operation": "status"}
-    {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296}
+    {"operation": "index"}                                     Triton's own, of the repository
+    {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296, "gpu_bytes": {"0": 1}}
 
 ``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure``, makes models known as
 ``catalogue.py`` describes them.
@@ -17,10 +18,11 @@ import math
 from dataclasses import dataclass, field
 
 from .refusal import INVALID_ARG, Refusal
+from .sizes import Sizes, read
 
-OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "budget")
+OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "index", "budget")
 _ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin", "scale")
-_KEYS = ("operation", "model", "timeout", "bytes", "again", "models", "instances")
+_KEYS = ("operation", "model", "timeout", "bytes", "gpu_bytes", "again", "models", "instances")
 MOST_INSTANCES = 256
 MANAGER = "model_manager"
 """This model itself, which is not among those that it loads and unloads."""
@@ -35,7 +37,8 @@ class Asked:
     operation: str
     model: str = ""
     timeout: float = DEFAULT_SECONDS
-    bytes: int | None = None
+    sizes: Sizes = field(default_factory=Sizes)
+    """Of a budget; empty: it is only asked for."""
     again: bool = False
     models: dict = field(default_factory=dict)
     instances: int | None = None
@@ -67,7 +70,7 @@ def read_request(text):
         operation,
         model,
         _seconds(asked.get("timeout")),
-        _size(asked.get("bytes")),
+        _sizes(asked),
         asked.get("again") is True,
         _models(asked.get("models") or {}),
         _instances(asked.get("instances"), operation),
@@ -98,12 +101,15 @@ def _seconds(value):
     return min(float(value), MOST_SECONDS)
 
 
-def _size(value):
-    if value is None:
-        return None
-    if not _is_number(value) or value < 1:
-        raise _bad(f"bytes is {value!r}, and must be a number above 0")
-    return int(value)
+def _sizes(asked):
+    gpus = asked.get("gpu_bytes") or {}
+    if not (isinstance(gpus, dict) and all(str(gpu).isdigit() for gpu in gpus)):
+        raise _bad(f'gpu_bytes is {gpus!r}, and must be {{"0": bytes, ...}}')
+    given = [("bytes", asked.get("bytes")), *((f"gpu_bytes of {gpu}", gpus[gpu]) for gpu in gpus)]
+    for key, value in given:
+        if value is not None and not (_is_number(value) and value >= 1):
+            raise _bad(f"{key} is {value!r}, and must be a number above 0")
+    return read(asked)
 
 
 def _instances(value, operation):
@@ -130,6 +136,7 @@ def _models(value):
                 raise ValueError
             if not isinstance(entry.get("config"), (dict, type(None))):
                 raise ValueError
+            _sizes({"gpu_bytes": entry.get("gpu_bytes")})
     except (AttributeError, TypeError, ValueError):
         raise _bad('models is not {"NAME": {"calls": [...], "bytes": 0}, ...}') from None
     return value

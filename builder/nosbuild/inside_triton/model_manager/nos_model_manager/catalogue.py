@@ -1,17 +1,19 @@
 """The models that may be loaded, and what each of them calls: data from whoever started the server.
 
-    {"ocr": {"calls": ["detect", "read"], "bytes": 0, "idle_seconds": 0, "config": {...}}, ...}
+    {"ocr": {"calls": ["detect", "read"], "bytes": 0, "gpu_bytes": {"0": 0}, "idle_seconds": 0,
+             "config": {...}}, ...}
 
-``bytes`` is an estimate, until the model was loaded once. ``idle_seconds``: how long its callers
-may pause and still count on its state. ``config``: Triton's ModelConfig as JSON, with which the
-model is loaded, so that what is written to its config.pbtxt later is not served before it is made
-known here; null: whatever the file says.
+``bytes`` and ``gpu_bytes`` are estimates, until the model was loaded once. ``idle_seconds``: how
+long its callers may pause and still count on its state. ``config``: Triton's ModelConfig as JSON,
+with which the model is loaded, so that what is written to its config.pbtxt later is not served
+before it is made known here; null: whatever the file says.
 """
 
 import difflib
 
 from .overrides import instances_of, is_ensemble, versions_of
 from .refusal import NOT_FOUND, UNAVAILABLE, Refusal
+from .sizes import read
 
 
 class Catalogue:
@@ -32,7 +34,7 @@ class Catalogue:
         """A model that is new, or has changed."""
         self._entries[name] = {
             "calls": [str(called) for called in entry.get("calls", ())],
-            "bytes": max(0, int(entry.get("bytes", 0))),
+            "sizes": read(entry),
             "idle_seconds": max(0.0, float(entry.get("idle_seconds", 0))),
             "config": entry.get("config"),
         }
@@ -46,8 +48,8 @@ class Catalogue:
         return name in self._entries
 
     def estimate(self, name):
-        """Bytes, before it was ever loaded."""
-        return self._entries[name]["bytes"]
+        """Sizes, before it was ever loaded."""
+        return self._entries[name]["sizes"]
 
     def idle_seconds(self, name):
         return self._entries[name]["idle_seconds"]

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from .refusal import UNAVAILABLE, Refusal, no_room, shown
+from .refusal import UNAVAILABLE, Refusal, no_room
 from .residents import READY
+from .sizes import shown, total
 
 _UNKNOWN_LOAD_SECONDS = 2.0
 """A guess, for a model that was not loaded yet."""
@@ -47,7 +48,7 @@ class Demand:
         """Bytes more, while the model is loaded again."""
         if self.instances is None:
             return one.needs  # the new version, beside the old one
-        return max(0, one.needs_with(self.instances) - one.needs)
+        return (one.needs_with(self.instances) - one.needs).lacking()
 
     def is_in_a_hurry(self, now, residents, residency):
         """Whether somebody's time would run out if it waited for another model's residency."""
@@ -64,7 +65,7 @@ class Demand:
                 f"model {self.name!r} is still loading after {seconds:.1f} s; ask again, with a "
                 "longer timeout",
             )
-        needs = sum(residents[one].needs for one in self.closure if residents[one].state != READY)
+        needs = total(residents[one].needs for one in self.closure if residents[one].state != READY)
         return no_room(
             f"no room for {self.name!r} within {seconds:.1f} s: it needs {shown(needs)}, and "
             f"{shown(residents.used())} of {shown(budget)} are in use",
@@ -75,7 +76,7 @@ class Demand:
 def bytes_of(closure, residents):
     """What the models of a closure take, those included that are not loaded yet."""
     ones = [residents[name] for name in closure]
-    return sum(one.charge if one.state == READY else one.needs for one in ones)
+    return total(one.charge if one.state == READY else one.needs for one in ones)
 
 
 def too_big(name, closure, residents, budget):
@@ -85,6 +86,7 @@ def too_big(name, closure, residents, budget):
     parts = f" with the {len(closure) - 1} that it calls" * (len(closure) > 1)
     return no_room(
         f"model {name!r}{parts} needs {shown(bytes_of(closure, residents))}{guess}, and the whole "
-        f"budget is {shown(budget)}: give the server more (--memory, or the operation budget)",
+        f"budget is {shown(budget)}: give the server more (--memory, --gpu-memory, or the "
+        "operation budget)",
         60.0,
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 LOOK = "look"
+INDEX = "index"
+"""Reads Triton's index for whoever asked for it."""
 LOAD = "load"
 UNLOAD = "unload"
 RESTART = "restart"
@@ -24,5 +26,5 @@ class Job:
     """In place of those that the config has."""
     restarts: int = 0
     """Of the model until now: a load that differs in this is one, though nothing else does."""
-    is_beside: bool = False
-    """Of a restart: the workers that are left go on until the new ones are ready."""
+    has_room: bool = True
+    """Of a restart: for the workers that are left, beside the new ones."""

@@ -3,12 +3,14 @@
 The manager is a model, too, which may be loaded again: pins, counts and sizes outlive that.
 """
 
+from .sizes import Sizes
+
 
 def kept(residents, budget):
     """All of it."""
     models = {
         one.name: {
-            "bytes": one.needs if one.is_observed else 0,
+            "sizes": one.needs if one.is_observed else {},
             "pinned": one.pinned,
             "loads": one.loads,
             "evictions": one.evictions,
@@ -35,5 +37,5 @@ def restore(data, residents, catalogue):
             one.is_stuck = bool(facts["is_stuck"])
             if facts["instances"]:
                 one.resize(int(facts["instances"]))
-            if facts["bytes"]:
-                one.observe(int(facts["bytes"]))
+            if facts["sizes"]:
+                one.observe(Sizes(facts["sizes"]))

@@ -2,6 +2,7 @@
 
 from .jobs import DROP, LOAD, RESTART, UNLOAD, Job
 from .residents import LEAVING, LOADING, READY, RESERVED, UNLOADED, UNLOADING
+from .sizes import Sizes
 
 FAILED_SECONDS = 5.0
 """For so long a model that did not load is not tried again."""
@@ -39,7 +40,7 @@ class Lifecycle:
                 self._run(Job(UNLOAD, one.name))
 
     def loaded(self, name, seconds, sizes):
-        """A load ended well; ``sizes``: bytes of each of its workers, the newest first."""
+        """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
         one = self._residents[name]
         one.turn(READY)
         one.instances = one.wanted_instances
@@ -51,7 +52,7 @@ class Lifecycle:
         one.load_seconds = seconds
         one.failure = ""
         if sizes:
-            one.most = 0
+            one.most = Sizes()
         one.measure(sizes)
 
     def not_loaded(self, name, reason):
@@ -86,7 +87,7 @@ class Lifecycle:
         Args:
             name: the model's.
             crash: a Crash.
-            free: bytes of the budget.
+            free: Sizes that are left of the budget.
 
         Returns:
             False where that is to be told again later: the model is being loaded.
@@ -104,10 +105,10 @@ class Lifecycle:
             self._run(Job(DROP, name))
             return True
         one.restarts += 1
-        going_on = one.bytes * crash.survivors // (crash.survivors + crash.ended)
-        is_beside = 0 < going_on <= free
-        one.extra, one.is_serving = (going_on, True) if is_beside else (0, False)
-        self._begin_load(one, RESTART, is_beside)
+        left = one.bytes.times(crash.survivors, crash.survivors + crash.ended)
+        has_room = left.fits(free)
+        one.extra = left if has_room else Sizes()
+        self._begin_load(one, RESTART, has_room)
         return True
 
     def taken_down(self, name):
@@ -118,11 +119,11 @@ class Lifecycle:
                 caller.turn(LOADING)
                 caller.is_foreign = True
 
-    def _begin_load(self, one, kind, is_beside=False):
+    def _begin_load(self, one, kind, has_room=True):
         if one.wanted_instances is None:
             one.wanted_instances = one.instances
         one.turn(LOADING)
         self.loads_begun += 1
         one.load_number = self.loads_begun
         config = self._catalogue.config(one.name)
-        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, is_beside))
+        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, has_room))

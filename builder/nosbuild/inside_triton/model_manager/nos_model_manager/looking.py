@@ -6,6 +6,7 @@ Somebody else may load and unload models, and the manager itself may be loaded a
 from dataclasses import dataclass
 
 from .residents import LOADING, READY, UNLOADED, UNLOADING
+from .sizes import total
 
 _BELIEVED = {
     "READY": READY,
@@ -24,7 +25,7 @@ class Seen:
     idle: dict
     """Model -> seconds since it answered; only of those that are loaded and were used."""
     memory: dict
-    """Model -> bytes of each of its workers, the newest first; only of those that have some."""
+    """Model -> Sizes of each of its workers, the newest first; only of those that have some."""
 
 
 class Looks:
@@ -84,4 +85,4 @@ def _believe(one, seen, now):
     if state == READY:
         one.measure(sizes)
     elif state == UNLOADED:
-        one.leftover = sum(sizes)
+        one.leftover = total(sizes)

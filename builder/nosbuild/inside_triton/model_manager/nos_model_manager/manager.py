@@ -8,14 +8,16 @@ import time
 
 from .asking import read_request
 from .demands import Demand
-from .jobs import LOOK, Job
+from .index_readers import IndexReaders
+from .jobs import INDEX, LOOK, Job
 from .keeping import kept, restore
 from .lifecycle import Lifecycle
 from .looking import Looks
 from .refusal import INTERNAL, INVALID_ARG, UNAVAILABLE, Refusal
 from .residents import GOING, LEAVING, LOADING, READY, RESERVED, UNLOADED, Residents
 from .room import Room
-from .telling import answered, status
+from .sizes import Sizes
+from .telling import answered, budget, status
 
 RESIDENCY_SECONDS = 2.0
 _AGAIN_SECONDS = 0.25
@@ -27,23 +29,24 @@ class Manager:
 
     Args:
         catalogue: the models that there are.
-        budget: bytes.
-        run: called with a Job: begins it elsewhere, and calls ``looked``, ``loaded``,
+        limits: Sizes, of the memories that have a budget.
+        run: called with a Job: begins it elsewhere, and calls ``looked``, ``indexed``, ``loaded``,
             ``not_loaded`` or ``unloaded`` later.
         clock: seconds.
         residency: seconds for which a model that was loaded or used is spared.
     """
 
-    def __init__(self, catalogue, budget, run, clock=time.monotonic, residency=RESIDENCY_SECONDS):
+    def __init__(self, catalogue, limits, run, clock=time.monotonic, residency=RESIDENCY_SECONDS):
         self._catalogue = catalogue
         self._run = run
         self._clock = clock
         self._residents = Residents(catalogue)
-        self._room = Room(self._residents, catalogue, budget, residency)
+        self._room = Room(self._residents, catalogue, limits, residency)
         self._lifecycle = Lifecycle(self._residents, catalogue, run, clock)
         self._looks = Looks()
         self._demands = {}
         self._after_look = []
+        self._index_readers = IndexReaders()
         self._answers = []
         self._alarm = None
         self.is_changed = False
@@ -58,11 +61,13 @@ class Manager:
             waiter.deadline = now + asked.timeout
             if asked.operation == "status":
                 self._after_look.append((self._looks.want(), waiter, ""))
+            elif asked.operation == "index":
+                self._index_readers.add(waiter)
             elif asked.operation == "budget":
-                if asked.bytes is not None:
-                    self._room.budget = asked.bytes
+                if asked.sizes:
+                    self._room.budget = Sizes({**self._room.budget, **asked.sizes})
                     self.is_changed = True
-                self._answer(waiter, self._budget())
+                self._answer(waiter, budget(self._room, self._residents))
             else:
                 self._make_known(asked)
                 self._catalogue.require(asked.model)
@@ -74,8 +79,14 @@ class Manager:
         """A look at the server ended; None: it did not answer."""
         self._looks.end(seen, self._clock(), self._residents, self._catalogue.names())
 
+    def indexed(self, rows, reason=""):
+        """Triton's index was read; with a reason: it was not."""
+        refusal = Refusal(UNAVAILABLE, f"the server does not tell its models: {reason}")
+        for waiter in self._index_readers.end():
+            self._answer(waiter, refusal if reason else {"models": rows})
+
     def loaded(self, name, seconds, sizes):
-        """A load ended well; ``sizes``: bytes of each of its workers, the newest first."""
+        """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
         self._lifecycle.loaded(name, seconds, sizes)
         self.is_changed = True
         number = self._residents[name].load_number
@@ -103,7 +114,7 @@ class Manager:
 
     def crashed(self, name, crash):
         """Workers of a model ended by themselves; False where that is to be told again later."""
-        is_told = self._lifecycle.crashed(name, crash, self._room.budget - self._residents.used())
+        is_told = self._lifecycle.crashed(name, crash, self._room.free())
         self.is_changed = True
         if self._residents[name].is_braked(self._clock()):
             self._fail(name)
@@ -123,14 +134,14 @@ class Manager:
             if one.name not in wanted:
                 one.fall_back()
         self._tell_what_was_seen()
-        claimed, spared = 0, set()
+        claimed, spared = Sizes(), set()
         for key, demand in list(self._demands.items()):
             if demand.look > self._looks.done:
                 continue
             spared.update(demand.closure)
             try:
                 if not self._satisfied(key, demand, now):
-                    claimed += self._room.admit(demand, claimed, spared, now, self._looks)
+                    claimed = claimed + self._room.admit(demand, claimed, spared, now, self._looks)
             except Refusal as refusal:
                 self._end(key, refusal)
         is_over = self._room.relieve(spared, now, self._looks)
@@ -144,6 +155,8 @@ class Manager:
         if self._looks.is_due():
             self._looks.begin(now, self._residents)
             self._run(Job(LOOK))
+        if self._index_readers.begin():
+            self._run(Job(INDEX))
 
     def answers(self):
         """(waiter, dict or Refusal) of all that are answered since the last time."""
@@ -163,6 +176,7 @@ class Manager:
             self._answer(waiter, gone)
         self._demands.clear()
         self._after_look.clear()
+        self._index_readers.clear()
 
     def keep(self):
         """What outlives this object, as JSON-able data."""
@@ -171,7 +185,7 @@ class Manager:
 
     def restore(self, data):
         """Takes over what an earlier one kept; what is loaded, the first look tells."""
-        self._room.budget = int(data["budget"])
+        self._room.budget = Sizes(data["budget"])
         restore(data, self._residents, self._catalogue)
 
     def _make_known(self, asked):
@@ -280,6 +294,8 @@ class Manager:
         for entry in [entry for entry in self._after_look if entry[1].deadline <= now]:
             self._after_look.remove(entry)
             self._answer(entry[1], Refusal(UNAVAILABLE, "the server did not answer in time"))
+        for waiter in self._index_readers.late(now):
+            self._answer(waiter, Refusal(UNAVAILABLE, "the server did not answer in time"))
         for one in self._residents.in_state(*GOING):
             for waiter in [waiter for waiter in one.releases if waiter.deadline <= now]:
                 one.releases.remove(waiter)
@@ -294,7 +310,7 @@ class Manager:
                 self._let_go(name, waiter)
             else:
                 models = status(self._catalogue, self._residents, self._clock())
-                self._answer(waiter, {**self._budget(), "models": models})
+                self._answer(waiter, {**budget(self._room, self._residents), "models": models})
 
         for one in self._residents.in_state(UNLOADED):
             for waiter in one.releases:  # somebody else unloaded it
@@ -326,18 +342,11 @@ class Manager:
         called = "" if name == one.name else f", which {name!r} calls,"
         return Refusal(INTERNAL, f"model {one.name!r}{called} {one.failure}{more}")
 
-    def _budget(self):
-        return {
-            "budget_bytes": self._room.budget,
-            "used_bytes": self._residents.used(),
-            "residency_seconds": self._room.residency,
-        }
-
     def _waiters(self):
         demands = [waiter for demand in self._demands.values() for waiter in demand.waiters]
         looks = [entry[1] for entry in self._after_look]
         going = [waiter for one in self._residents.values() for waiter in one.releases]
-        return demands + looks + going
+        return demands + looks + going + self._index_readers.waiters()
 
     def _answer(self, waiter, answer):
         self._answers.append((waiter, answer))

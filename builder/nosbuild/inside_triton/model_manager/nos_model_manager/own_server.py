@@ -65,10 +65,14 @@ class OwnServer:
         """
         return self._call("GET", f"/v2/models/{quote(name, safe='')}/config", QUICK_SECONDS)
 
+    def index(self):
+        """The rows of Triton's own index: name, and where it has them version, state, reason."""
+        return self._call("POST", "/v2/repository/index", QUICK_SECONDS)
+
     def states(self):
         """Model -> READY, LOADING, UNLOADING or UNAVAILABLE; several versions are one model."""
         found = {}
-        for row in self._call("POST", "/v2/repository/index", QUICK_SECONDS):
+        for row in self.index():
             found.setdefault(row["name"], set()).add(row.get("state", "") or "UNAVAILABLE")
         order = ("READY", "LOADING", "UNLOADING")
         return {

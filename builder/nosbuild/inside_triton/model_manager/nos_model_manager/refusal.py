@@ -22,8 +22,3 @@ def no_room(text, seconds):
     """There is no room now; ``seconds``: when to ask again."""
     advice = f"ask again in {max(1, round(seconds))} s, or unpin or unload others"
     return Refusal(UNAVAILABLE, f"{NO_ROOM}{text}; {advice}")
-
-
-def shown(size):
-    """Bytes for people: ``1.5 GiB``, ``64.0 MiB``."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

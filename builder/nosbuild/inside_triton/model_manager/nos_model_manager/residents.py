@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from .crashes import Crashes
+from .sizes import Sizes, total
 
 UNLOADED = "unloaded"
 RESERVED = "reserved"
@@ -23,12 +24,12 @@ class Resident:
     """One model; times in the manager's clock."""
 
     name: str
-    bytes: int
+    bytes: Sizes
     """What it takes, or will be taken to take; an estimate before it was ever loaded."""
-    most: int = 0
+    most: Sizes = field(default_factory=Sizes)
     """The most that it was seen to take since it was loaded last: so much is reserved for it."""
     is_observed: bool = False
-    extra: int = 0
+    extra: Sizes = field(default_factory=Sizes)
     """Bytes more for as long as a load lasts while the old one serves."""
     is_serving: bool = False
     """The old one serves until the load that is to come, or goes on, has ended."""
@@ -60,7 +61,7 @@ class Resident:
     """How often it was loaded again because a worker had ended."""
     is_stuck: bool = False
     """Triton calls it UNLOADING for ever: it waits for a worker that has ended."""
-    leftover: int = 0
+    leftover: Sizes = field(default_factory=Sizes)
     """Bytes of workers that outlived their load: neither unloading nor anybody else frees them."""
     of_config: int = 0
     """Instances that its config says; others than that were asked for until it says others."""
@@ -78,7 +79,7 @@ class Resident:
     @property
     def charge(self):
         """Bytes of the budget that it takes now."""
-        return 0 if self.state == UNLOADED else self.bytes + self.extra
+        return Sizes() if self.state == UNLOADED else self.bytes + self.extra
 
     def is_braked(self, now):
         """Whether it is not to be loaded for now, because of how it ended before."""
@@ -97,28 +98,28 @@ class Resident:
     @property
     def needs(self):
         """Bytes that a load is to have at hand."""
-        return max(self.bytes, self.most)
+        return self.bytes.most(self.most)
 
     def needs_with(self, instances):
         """The same with so many instances."""
-        return -(-self.needs * instances // max(1, self.count))
+        return self.needs.times(instances, max(1, self.count))
 
     def resize(self, instances):
         """It is not loaded, and will have so many."""
-        self.bytes, self.most = self.needs_with(instances), 0
+        self.bytes, self.most = self.needs_with(instances), Sizes()
         self.instances = self.count = instances
 
     def measure(self, sizes):
         """So much its workers take, the newest first; those that are too many should be gone."""
         workers = self.count * self.versions or len(sizes)
-        self.leftover = sum(sizes[workers:])
+        self.leftover = total(sizes[workers:])
         if sizes:
-            self.observe(sum(sizes[:workers]))
+            self.observe(total(sizes[:workers]))
 
     def observe(self, size):
-        """So much its processes take."""
-        self.bytes = size
-        self.most = max(self.most, size)
+        """So much its processes take; of a memory that is not named, what was estimated holds."""
+        self.bytes = Sizes({**self.bytes, **size})
+        self.most = self.most.most(self.bytes)
         self.is_observed = True
 
     def fall_back(self):
@@ -128,7 +129,7 @@ class Resident:
 
     def end_load(self):
         """What holds for as long as a load lasts holds no more."""
-        self.extra, self.is_serving, self.wanted_instances = 0, False, None
+        self.extra, self.is_serving, self.wanted_instances = Sizes(), False, None
 
     def turn(self, state):
         self.state = state
@@ -144,7 +145,7 @@ class Residents(dict):
         self._catalogue = catalogue
 
     def __missing__(self, name):
-        self[name] = Resident(name, 0)
+        self[name] = Resident(name, Sizes())
         self.know(name)
         return self[name]
 
@@ -160,7 +161,7 @@ class Residents(dict):
 
     def used(self):
         """Bytes of all."""
-        return sum(one.charge + one.leftover for one in self.values())
+        return total(one.charge + one.leftover for one in self.values())
 
     def in_state(self, *states):
         return [one for one in list(self.values()) if one.state in states]

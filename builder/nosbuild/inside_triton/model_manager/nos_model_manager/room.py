@@ -1,8 +1,9 @@
 """A demand goes in; its bytes are reserved, or others are told to go for it."""
 
 from .demands import bytes_of, too_big
-from .refusal import no_room, shown
+from .refusal import no_room
 from .residents import GOING, LEAVING, OCCUPYING, ON_THE_WAY, READY, RESERVED, UNLOADED
+from .sizes import Sizes, shown, total
 from .victims import choose
 
 FRESH_SECONDS = 0.25
@@ -17,7 +18,7 @@ class Room:
     Args:
         residents: of the server.
         catalogue: who calls whom.
-        budget: bytes.
+        budget: Sizes, of the memories that have a budget.
         residency: seconds for which a model that was loaded or used is spared.
     """
 
@@ -33,13 +34,13 @@ class Room:
 
         Args:
             demand: whose closure is not loaded yet.
-            claimed: bytes that are for those who came before.
+            claimed: Sizes that are for those who came before.
             spared: models that those and this one want.
             now: of the manager's clock.
             looks: asked for a new one where the last is too old to decide on.
 
         Returns:
-            bytes that are to be kept for it.
+            Sizes that are to be kept for it.
 
         Raises:
             Refusal: there can be no room for it, whoever is waited for.
@@ -49,30 +50,29 @@ class Room:
             for name in demand.closure
             if self._residents[name].state in (UNLOADED, *GOING)
         ]
-        need = sum(one.needs for one in missing)
-        extra = 0
+        need = total(one.needs for one in missing)
+        extra = Sizes()
         if not missing:
             again = self._residents[demand.name]
             is_old = demand.again and not demand.is_begun_again and demand.name not in demand.loaded
             if not is_old or again.state != READY:
-                return 0  # on its way
+                return Sizes()  # on its way
             need = extra = demand.extra(again)
         # What still goes has its bytes until it is gone, though it is wanted again.
-        free = self.budget - self._residents.used() - claimed
+        free = self.free() - claimed.of(self.budget)
         is_gone = all(one.state == UNLOADED for one in missing)
-        if is_gone and need <= free:
+        if is_gone and need.fits(free):
             if self._is_too_unsure(missing, need, free):
                 return need
             self._take(demand, missing, need)
-            return 0
+            return Sizes()
         self._judge(demand, extra)
-        if need <= free:
+        if need.fits(free):
             return need  # it waits for its own end only
         if demand.waits_since is None:
             demand.waits_since = now
-        going = sum(one.charge for one in self._residents.in_state(*GOING))
-        shortage = need - free - going
-        if shortage > 0:
+        shortage = (need.of(self.budget) - free - self._going()).lacking()
+        if shortage:
             is_hurried = demand.is_in_a_hurry(now, self._residents, self.residency)
             patience = now - demand.waits_since
             self._make_room(shortage, spared, now, looks, patience, is_hurried)
@@ -80,22 +80,28 @@ class Room:
 
     def relieve(self, spared, now, looks):
         """Tells some to go where more is in use than the budget allows; True where some may yet."""
-        going = sum(one.charge for one in self._residents.in_state(*GOING))
-        over = self._residents.used() - going - self.budget
-        if over <= 0:
+        over = (Sizes() - self.free() - self._going()).of(self.budget).lacking()
+        if not over:
             self._over_since = None
             return False
         if self._over_since is None:
             self._over_since = now
         kept = self._kept()
-        freeable = sum(
+        freeable = total(
             one.charge for one in self._residents.in_state(READY) if one.name not in kept
         )
-        if not freeable:
+        shortage = Sizes({memory: min(over[memory], freeable[memory]) for memory in over})
+        if not shortage:
             return False  # until something else happens
-        shortage = min(over, freeable)
         self._make_room(shortage, spared, now, looks, now - self._over_since, False)
         return True
+
+    def free(self):
+        """What is left of the budget; less than nothing where too much is in use."""
+        return (self.budget - self._residents.used()).of(self.budget)
+
+    def _going(self):
+        return total(one.charge for one in self._residents.in_state(*GOING))
 
     def _kept(self):
         """Names of pinned models, and of those that they call."""
@@ -124,17 +130,17 @@ class Room:
         """
         on_the_way = [one for one in self._residents.in_state(*ON_THE_WAY) if one.is_guess]
         new = [one for one in missing if one.is_guess]
-        unsure = sum(one.needs for one in (*on_the_way, *new))
-        return bool(on_the_way and new) and need + unsure > free
+        unsure = total(one.needs for one in (*on_the_way, *new))
+        return bool(on_the_way and new) and not (need + unsure).fits(free)
 
     def _judge(self, demand, extra):
         """Refuse what cannot fit beside those that never go."""
         own = bytes_of(demand.closure, self._residents)
-        if own > self.budget:
+        if not own.fits(self.budget):
             raise too_big(demand.name, demand.closure, self._residents, self.budget)
-        others = sum(self._residents[name].charge for name in self._kept() - set(demand.closure))
-        others += sum(one.leftover for one in self._residents.values())
-        if own + others + extra > self.budget:
+        others = total(self._residents[name].charge for name in self._kept() - set(demand.closure))
+        others += total(one.leftover for one in self._residents.values())
+        if not (own + others + extra).fits(self.budget):
             raise no_room(
                 f"no room for {_what(demand, extra)}: it needs {shown(extra or own)}, "
                 f"and of {shown(self.budget)} there are pinned {shown(others)}",

@@ -14,13 +14,13 @@ import traceback
 from pathlib import Path
 
 from .demands import Waiter
-from .jobs import DROP, LOAD, LOOK, RESTART, UNLOAD
+from .jobs import DROP, INDEX, LOAD, LOOK, RESTART, UNLOAD
 from .looking import Seen
 from .overrides import override
 from .refusal import INTERNAL, Refusal
 
-_WATCH_SECONDS = 0.25
-"""Between two looks at which workers go on."""
+_WATCH_SECONDS, _SURE_SECONDS = 0.2, 0.05
+"""Between two looks at which workers go on; the second where one seems to have ended."""
 _LOAD_SECONDS = 600.0
 _UNLOAD_SECONDS = 600.0
 _POLL_SECONDS = 0.02
@@ -108,13 +108,16 @@ class Running:
     def _begin(self, job):
         work = {
             LOOK: self._look,
+            INDEX: self._index,
             LOAD: self._load,
             RESTART: self._restart,
             UNLOAD: self._unload,
             DROP: self._drop,
         }[job.kind]
-        label = f"{job.kind} {job.name}"
-        threading.Thread(target=work, args=(job,), name=label, daemon=True).start()
+        self._in_background(work, job)
+
+    def _in_background(self, work, argument):
+        threading.Thread(target=work, args=(argument,), daemon=True).start()
 
     def _look(self, _):
         try:
@@ -130,49 +133,58 @@ class Running:
         seen = Seen(states, idle, self._memory())
         self._events.put(lambda manager: manager.looked(seen))
 
+    def _index(self, _):
+        rows, reason = [], ""
+        try:
+            rows = self._server.index()
+        except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
+            reason = str(error) or type(error).__name__
+        self._events.put(lambda manager: manager.indexed(rows, reason))
+
     def _load(self, job):
         began = time.monotonic()
+        self._watch.begin(job.name)
         try:
             self._server.load(job.name, _LOAD_SECONDS, self._config(job))
         except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
             reason = str(error) or type(error).__name__
             self._events.put(lambda manager: manager.not_loaded(job.name, reason))
-            return False
+            return
         seconds = time.monotonic() - began
         sizes = self._memory().get(job.name, ())
         self._events.put(lambda manager: manager.loaded(job.name, seconds, sizes))
-        return True
 
     def _config(self, job):
         """With which the model is to be loaded; None: as its file says."""
-        if job.config is None and job.instances is None and not job.is_beside:
+        if job.config is None and job.instances is None:
             return None
         config = self._server.config(job.name) if job.config is None else job.config
         return override(config, job.instances, job.restarts)
 
     def _restart(self, job):
-        """Triton ends no load of which a worker has ended, and does not wait for its end either."""
+        """Unloaded at once, so that who asks for it waits instead of meeting what has ended.
+
+        Triton never ends an unload of which a worker has ended, but begins a load meanwhile.
+        """
         self._warn(f"{job.name!r} is loaded again: a worker process of it has ended")
-        if job.is_beside:
-            left = self._watch.retire(job.name)
-            if self._load(job):
-                self._watch.end_when_idle(left)
-            else:
-                self._watch.recall(job.name, left)
-            return
-        self._take_down(job)
+        left = self._take_down(job)
         self._events.put(lambda manager: manager.taken_down(job.name))
+        if job.has_room:
+            self._in_background(self._watch.end_when_idle, left)
+        else:
+            self._watch.end_when_idle(left)
         self._load(job)
 
     def _take_down(self, job):
+        """Has it unloaded; the workers of it that go on, which nobody else ends."""
         try:
             self._server.begin_unload(job.name)
         except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
             self._warn(f"{job.name!r} is not unloaded: {error}")
-        self._watch.end_when_idle(self._watch.retire(job.name))
+        return self._watch.retire(job.name)
 
     def _drop(self, job):
-        self._take_down(job)
+        self._watch.end_when_idle(self._take_down(job))
         self._events.put(lambda manager: manager.unloaded(job.name, is_stuck=True))
 
     def _unload(self, job):
@@ -205,16 +217,16 @@ class Running:
         return True
 
     def _memory(self):
-        """Bytes of each model's workers, the newest first; nothing where /proc does not tell."""
+        """Sizes of each model's workers, the newest first; nothing where /proc does not tell."""
         try:
             found = self._watch.look()
         except Exception:  # noqa: BLE001 - the manager waits for the end of the job that asks
             self._warn(traceback.format_exc())
             return {}
-        return {name: [size for _, size in workers] for name, workers in found.items()}
+        return {name: [sizes for _, sizes in workers] for name, workers in found.items()}
 
     def _watch_workers(self):
-        while not self._closed.wait(_WATCH_SECONDS):
+        while not self._closed.wait(_SURE_SECONDS if self._watch.is_in_doubt else _WATCH_SECONDS):
             try:
                 for name, pids in self._watch.ended().items():
                     crash = self._watch.crash(name, pids)

@@ -1,6 +1,7 @@
 """Beliefs go in; what answers tell of them, as JSON-able data, comes out."""
 
 from .residents import READY, UNLOADED
+from .sizes import HOST, told, total
 
 
 def answered(demand, residents, seconds):
@@ -10,7 +11,7 @@ def answered(demand, residents, seconds):
         "state": READY,
         "loaded": list(demand.loaded),
         "seconds": round(seconds, 3),
-        "bytes": sum(residents[name].charge for name in demand.closure),
+        **told(total(residents[name].charge for name in demand.closure)),
         "instances": residents[demand.name].count or None,
     }
 
@@ -23,7 +24,7 @@ def status(catalogue, residents, now):
 def _row(one, now):
     row = {
         "state": one.state,
-        "bytes": one.needs if one.state == UNLOADED else one.charge,
+        **told(one.needs if one.state == UNLOADED else one.charge),
         "is_estimate": one.is_guess,
         "idle_seconds": None if one.inferred_at is None else round(now - one.inferred_at, 1),
         "loads": one.loads,
@@ -36,7 +37,7 @@ def _row(one, now):
     if one.failure:
         row["failure"] = one.failure
     if one.leftover:
-        row["not_returned_bytes"] = one.leftover
+        row["not_returned"] = told(one.leftover)
     if one.crashes.last:
         row["last_crash"] = {
             "reason": f"its worker process {one.crashes.last.reason}",
@@ -44,3 +45,19 @@ def _row(one, now):
             "log": list(one.crashes.last.log),
         }
     return row
+
+
+def budget(room, residents):
+    """Of main memory, and of each GPU that has one."""
+    used = residents.used()
+    data = {
+        "budget_bytes": room.budget[HOST],
+        "used_bytes": used[HOST],
+        "residency_seconds": room.residency,
+    }
+    gpus = sorted(set(room.budget) - {HOST})
+    if gpus:
+        data["gpus"] = {
+            gpu: {"budget_bytes": room.budget[gpu], "used_bytes": used[gpu]} for gpu in gpus
+        }
+    return data

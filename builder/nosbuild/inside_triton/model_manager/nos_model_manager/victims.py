@@ -5,20 +5,22 @@ and an unload takes Triton a second for each), and an ensemble has no bytes of i
 weighing by bytes would keep it, and all that it calls, for ever.
 """
 
+from .sizes import Sizes
+
 
 def choose(shortage, ready, callers, may_go):
     """The models to unload so that ``shortage`` bytes become free; None where that cannot be.
 
     Args:
-        shortage: bytes.
+        shortage: Sizes.
         ready: the Residents that could go, those protected left out.
         callers: name -> Residents that call it and are not gone.
         may_go: Resident -> False for one that was loaded or used a moment ago.
     """
     going = []
-    freed = 0
+    freed = Sizes()
     left = sorted(ready, key=lambda one: (one.used_at, one.name))
-    while freed < shortage:
+    while not shortage.fits(freed.of(shortage)):
         names = {one.name for one in going}
         chosen = next(
             (
@@ -32,8 +34,8 @@ def choose(shortage, ready, callers, may_go):
             return None
         left.remove(chosen)
         going.append(chosen)
-        freed += chosen.charge
-    return _needed(going, freed - shortage, callers)
+        freed = freed + chosen.charge
+    return _needed(going, (freed - shortage).of(shortage), callers)
 
 
 def _needed(going, spare, callers):
@@ -42,7 +44,7 @@ def _needed(going, spare, callers):
     for one in going:
         rest = [other for other in kept if other is not one]
         is_called = {caller.name for other in rest for caller in callers(other.name)}
-        if one.charge <= spare and one.name not in is_called:
+        if one.charge.fits(spare) and one.name not in is_called:
             kept = rest
-            spare -= one.charge
+            spare = (spare - one.charge).of(spare)
     return kept

@@ -28,21 +28,29 @@ class WorkerWatch:
     Args:
         pid: Triton's.
         names: gives those of all models.
+        devices: DeviceMemory of this machine.
         log: the file that Triton and the workers write to; empty: there is none to read.
     """
 
-    def __init__(self, pid, names, log=""):
+    def __init__(self, pid, names, devices, log=""):
         self._pid = pid
         self._names = names
+        self._devices = devices
         self._log = log
         self._lock = threading.Lock()
         self._models = {}
         self._retired = set()
         self._doubtful = set()
+        self._begun = {}
+        """Model -> where the log ended when its last load began."""
+
+    def begin(self, name):
+        """It is being loaded."""
+        self._begun[name] = self._log_size()
 
     def look(self):
-        """Model -> (process, bytes) of its workers, the newest first; they are watched now."""
-        found = workers_of_models(self._pid, self._names())
+        """Model -> (process, Sizes) of its workers, the newest first; they are watched now."""
+        found = workers_of_models(self._pid, self._names(), self._devices.of_processes())
         with self._lock:
             for name, workers in found.items():
                 pids = {pid for pid, _ in workers} - self._retired
@@ -67,6 +75,11 @@ class WorkerWatch:
         """Whether some of its workers ended by themselves."""
         return any(model == name and state_of(pid) == "Z" for pid, model in self.known().items())
 
+    @property
+    def is_in_doubt(self):
+        """Whether some have ended that Triton may yet have ended itself."""
+        return bool(self._doubtful)
+
     def ended(self):
         """Model -> processes that ended by themselves, and were so the last time, too."""
         found = {}
@@ -85,7 +98,7 @@ class WorkerWatch:
     def crash(self, name, ended):
         """What there is to tell of it."""
         reason = how_it_ended(ended[-1])
-        return Crash(reason, tuple(self._last_lines()), len(ended), len(self.alive(name)))
+        return Crash(reason, tuple(self._last_lines(name)), len(ended), len(self.alive(name)))
 
     def is_watched(self, pids):
         return set(pids) <= set(self.known())
@@ -97,12 +110,6 @@ class WorkerWatch:
             self._retired.update(pids)
         self.forget(pids)
         return [pid for pid in pids if _goes_on(pid)]
-
-    def recall(self, name, pids):
-        """These go on to be its workers."""
-        with self._lock:
-            self._retired.difference_update(pids)
-            self._models.update((pid, name) for pid in pids)
 
     def forget(self, pids):
         """They are not watched any more."""
@@ -128,21 +135,29 @@ class WorkerWatch:
                     _kill(pid)
             time.sleep(_STEP_SECONDS)
 
-    def _last_lines(self):
-        """Of the log, without what Triton tells when all is well."""
+    def _last_lines(self, name):
+        """Of the log since the model's load began: what workers wrote, and Triton of it."""
+        begin = max(self._begun.get(name, 0), self._log_size() - _TAIL_BYTES)
         try:
             with Path(self._log).open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-                lines = file.read().decode(errors="replace").splitlines()
+                file.seek(begin)
+                lines = file.read(_TAIL_BYTES).decode(errors="replace").splitlines()
         except OSError:
             return []
-        told = [line for line in lines if line.strip() and not _is_information(line)]
+        told = [line for line in lines if line.strip() and _is_about(name, line)]
         return told[-_TAIL_LINES:]
 
+    def _log_size(self):
+        try:
+            return Path(self._log).stat().st_size
+        except OSError:
+            return 0
 
-def _is_information(line):
-    """``I1127 22:15:41.238029 ...``, as Triton writes it."""
-    return line[:1] == "I" and line[1:5].isdigit() and line[5:6] == " "
+
+def _is_about(name, line):
+    """Triton's lines are ``I1127 22:15:41.238029 ...``; what workers write has no such form."""
+    is_tritons = line[:1] in "IWEF" and line[1:5].isdigit() and line[5:6] == " "
+    return line[:1] != "I" and name in line if is_tritons else line[:1] not in ("|", "+")
 
 
 def _goes_on(pid):

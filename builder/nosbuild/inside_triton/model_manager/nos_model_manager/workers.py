@@ -5,32 +5,39 @@ import re
 import signal
 from pathlib import Path
 
+from .sizes import Sizes, host, total
+
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def workers_of_models(pid, names, proc=_PROC):
+def workers_of_models(pid, names, devices=None, proc=_PROC):
     """The workers of each model that go on.
 
     Args:
         pid: Triton's.
         names: of models.
+        devices: process -> Sizes of GPUs.
         proc: where the kernel tells of processes.
 
     Returns:
-        name -> (process, its bytes) of each, the newest first; of those that have workers. The
-        bytes are those of what it started, too: proportional set size, in which what is shared,
-        such as libraries, counts in parts. Where that may not be read, resident set size.
+        name -> (process, its Sizes) of each, the newest first; of those that have workers. They
+        are those of what it started, too; of main memory the proportional set size, in which what
+        is shared, such as libraries, counts in parts. Where that may not be read, resident set
+        size.
     """
     children = _children(proc)
+    devices = devices or {}
     found = {}
     for child in children.get(pid, ()):
         name = _model(proc, child, names)
         if name:
-            worker = (_started(proc, child), child, _subtree(proc, child, children))
+            processes = [child, *_descendants(child, children)]
+            sizes = total(host(_bytes(proc, one)) + devices.get(one, Sizes()) for one in processes)
+            worker = (_started(proc, child), child, sizes)
             found.setdefault(name, []).append(worker)
     return {
-        name: [(child, size) for _, child, size in sorted(workers, reverse=True)]
+        name: [(child, sizes) for _, child, sizes in sorted(workers, key=_age)]
         for name, workers in found.items()
     }
 
@@ -106,8 +113,15 @@ def _is_instance(word, name):
     return word.startswith(name) and bool(re.fullmatch(r"(_\d+){1,2}", word[len(name) :]))
 
 
-def _subtree(proc, pid, children):
-    return _bytes(proc, pid) + sum(_subtree(proc, one, children) for one in children.get(pid, ()))
+def _age(worker):
+    started, pid, _ = worker
+    return -started, -pid
+
+
+def _descendants(pid, children):
+    for child in children.get(pid, ()):
+        yield child
+        yield from _descendants(child, children)
 
 
 def _bytes(proc, pid):

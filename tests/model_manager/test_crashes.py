@@ -1,0 +1,150 @@
+"""What the manager does about workers that end by themselves, on a clock that the test moves."""
+
+from clockwork import Bench, refused
+
+MODELS = {"a": (100, []), "b": (100, []), "both": (0, ["a", "b"])}
+
+
+def test_what_lost_its_workers_is_loaded_again_and_who_asks_meanwhile_waits():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    assert bench.crash("a")
+    assert bench.begun[-1] == ("restart", "a")
+    assert bench.asked["a"].restarts == 1
+    answers = bench.ensure("a")
+    assert not answers
+    bench.end("restart", "a")
+    assert answers[0]["state"] == "ready"
+    row = bench.status()["models"]["a"]
+    assert (row["state"], row["crashes"], row["loads"]) == ("ready", 1, 2)
+    assert row["last_crash"] == {
+        "reason": "its worker process was ended",
+        "seconds_ago": 0.0,
+        "log": ["a line"],
+    }
+
+
+def test_a_model_that_crashes_again_and_again_is_braked_each_time_for_longer():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    for _ in range(2):
+        assert bench.crash("a")
+        bench.end("restart", "a")
+    bench.crash("a")
+    assert bench.begun[-1] == ("drop", "a")
+    code, text = refused(bench.ensure("a"))
+    assert code == "INTERNAL"
+    assert text.startswith("model 'a' is not loaded for now: its worker process ended 3 times; the")
+    assert text.endswith("it is not tried again for 30.0 s")
+    bench.end("drop", "a")
+    assert bench.status()["models"]["a"]["state"] == "unloaded"
+    assert "is not loaded for now" in refused(bench.ensure("a"))[1]
+    bench.now += 31
+    bench.load("a")
+    bench.crash("a")
+    assert "it is not tried again for 60.0 s" in refused(bench.ensure("a"))[1]
+    bench.end("drop", "a")
+    bench.now += 1
+    bench.ensure("a", again=True)  # its owner has mended it
+    bench.settle()
+    bench.crash("a")
+    assert bench.begun[-1] == ("restart", "a"), "what was is forgiven"
+
+
+def test_crashes_that_are_far_apart_brake_nothing():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    for _ in range(10):
+        bench.crash("a")
+        bench.end("restart", "a")
+        bench.wait(61)
+    assert bench.status()["models"]["a"]["crashes"] == 10
+    assert ("drop", "a") not in bench.begun
+
+
+def test_who_waits_for_what_is_braked_is_told():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    for _ in range(2):
+        bench.crash("a")
+        bench.end("restart", "a")
+    waits = bench.ensure("a", again=True)  # wants it loaded again; it has begun
+    bench.end("load", "a")
+    assert waits
+    for _ in range(2):
+        bench.crash("a")
+        bench.end("restart", "a")
+    answers = bench.ensure("both")
+    bench.crash("a")
+    assert refused(answers)[1].startswith("model 'a', which 'both' calls, is not loaded for now")
+
+
+def test_a_crash_during_a_load_is_told_again_later():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    bench.crash("a")
+    assert not bench.crash("a"), "it is being loaded"
+    bench.end("restart", "a")
+    assert bench.crash("a")
+    bench.end("restart", "a")
+    bench.ask(operation="release", model="a")
+    assert bench.crash("a"), "it goes anyway"
+    assert bench.begun[-1] == ("unload", "a")
+
+
+def test_what_calls_a_model_is_not_called_ready_before_the_server_does():
+    bench = Bench(MODELS, 1000)
+    bench.load("both")
+    bench.others = {"both": "UNLOADING"}
+    bench.crash("a")
+    answers = bench.ensure("both")
+    bench.end("restart", "a")
+    assert not answers, "Triton has not loaded it again yet"
+    bench.others = {}
+    bench.wait(1)
+    assert answers[0]["state"] == "ready"
+    assert bench.begun.count(("load", "both")) == 1, "Triton does it by itself"
+
+
+def test_workers_that_are_left_stay_only_where_there_is_room_beside_the_new_ones():
+    for budget, has_room in ((150, True), (149, False)):
+        bench = Bench(MODELS, budget)
+        bench.load("a")
+        bench.crash("a", ended=1, survivors=1)
+        assert bench.asked["a"].has_room == has_room
+        assert bench.status()["used_bytes"] == (150 if has_room else 100)
+        bench.end("restart", "a")
+        assert bench.status()["used_bytes"] == 100
+
+
+def test_an_unload_that_triton_never_ends_is_over_once_the_workers_are_gone():
+    bench = Bench(MODELS, 100)
+    bench.load("a")
+    for _ in range(2):
+        bench.crash("a")
+        bench.end("restart", "a")
+    bench.crash("a")
+    bench.end("drop", "a")
+    bench.others = {"a": "UNLOADING"}  # for ever
+    bench.load("b")
+    assert bench.status()["models"]["a"]["state"] == "unloaded"
+    del bench.others["a"]
+    bench.now += 31
+    bench.load("a")
+    assert bench.status()["models"]["a"]["state"] == "ready"
+
+
+def test_memory_that_is_not_returned_is_told_and_counts():
+    bench = Bench(MODELS, 250)
+    bench.load("a")
+    bench.now += 5
+    bench.ask(operation="release", model="a")
+    bench.settle()
+    bench.loaded_beside = {"a": [70]}
+    told = bench.status()
+    assert told["models"]["a"]["not_returned"] == {"bytes": 70}
+    assert told["used_bytes"] == 70
+    bench.load("b")
+    assert bench.status()["used_bytes"] == 170
+    bench.loaded_beside = {}
+    assert "not_returned" not in bench.status()["models"]["a"]

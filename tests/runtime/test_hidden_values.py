@@ -1,0 +1,26 @@
+"""What the list of processes shows of a process that was given secrets."""
+
+import subprocess
+import sys
+
+import psutil
+
+from nosbuild.runtime.hidden_values import hide_values
+
+PROGRAM = "import sys; print(sys.argv[1:], flush=True); sys.stdin.read()"
+OPTIONS = ["--api=a,b:key=geheim", "--path=/geheim", "--other=k=geheim"]
+
+
+def test_the_values_are_gone_and_nothing_else_is():
+    command = [sys.executable, "-c", PROGRAM, *OPTIONS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        one.stdout.readline()  # it has read them
+        assert psutil.Process(one.pid).cmdline() == command
+        assert hide_values(one.pid, OPTIONS[:1])
+        hidden = "--api=a,b:key=******"
+        assert psutil.Process(one.pid).cmdline() == [*command[:3], hidden, *OPTIONS[1:]]
+        assert hide_values(one.pid, OPTIONS[:1]), "again is harmless"
+        assert hide_values(one.pid, ["--not-there=x"])
+        one.stdin.close()
+    assert one.returncode == 0
+    assert not hide_values(one.pid, OPTIONS), "no such process"
