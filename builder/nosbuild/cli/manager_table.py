@@ -29,7 +29,7 @@ def told_by(client: Client) -> dict[str, Any]:
     """
     told = ask_manager(client, "status", timeout=_SECONDS)
     for name, row in list(told["models"].items()):
-        if name.endswith(MARK) and row["state"] == "unloaded":
+        if MARK in name and row["state"] == "unloaded":
             del told["models"][name]
     return told
 

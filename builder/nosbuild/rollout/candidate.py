@@ -6,6 +6,7 @@ own, and links to everything else of the model's folder.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from nosbuild.repository.layout import CONFIG, STUB, ModelFolder
 from nosbuild.runtime.served_files import Snapshot
 from nosbuild.store.host_errors import cache_errors
 
-MARK = ".candidate"
-"""After the model's name. Always the same one, for a manager keeps what it once knew."""
+MARK = ".candidate-"
+"""Between the model's name and what tells this candidate from others: one whose worker has ended
+may never be unloaded, and would stand in the way of the next one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def candidate_of(folder: ModelFolder, published: Snapshot, models: Path) -> Iter
     Raises:
         HostError: the cache folder cannot be written.
     """
-    found = Candidate(folder.name, f"{folder.name}{MARK}")
+    found = Candidate(folder.name, f"{folder.name}{MARK}{secrets.token_hex(2)}")
     place = models / found.name
     try:
         with cache_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from nosclient import (
     Client,
     InferenceFailed,
     ModelLoadFailed,
+    ModelNotReady,
     NosClientError,
     ServerUnavailable,
 )
 
 _UNLOAD_SECONDS = 30.0
+_AGAIN_SECONDS = 0.25
 _POLL = "failed to poll from model repository"
 
 
@@ -77,7 +80,8 @@ class Loads:
                 return
             models = managed_models(self.server.files.models, [candidate.name])
             models |= managed_models(self.server.repository, unknown)
-            self._ask("ensure", candidate.name, models=models)
+            # Again: what is known of an earlier candidate says nothing about this one.
+            self._ask("ensure", candidate.name, again=True, models=models)
             self._ask("pin", candidate.name)
 
     def drop(self, name: str) -> None:
@@ -88,7 +92,19 @@ class Loads:
                 self.client.unload_model(name, deadline=_UNLOAD_SECONDS)
                 return
             self._ask("unpin", name)
-            self._ask("release", name, seconds=_UNLOAD_SECONDS)
+            self._release(name)
+
+    def _release(self, name: str) -> None:
+        """Also where the manager loads it again just now, as its worker has ended."""
+        until = time.monotonic() + _UNLOAD_SECONDS
+        while True:
+            try:
+                self._ask("release", name, seconds=_UNLOAD_SECONDS)
+                return
+            except ModelNotReady:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
 
     def load(self, model: str, closure: Iterable[str]) -> None:
         """Load what is published of a model, beside what is loaded of it, and swap.

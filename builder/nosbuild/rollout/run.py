@@ -180,6 +180,8 @@ class _Roll:
         except LoadFailed as failed:
             reason = candidate.as_model(f"it does not load: {failed}")
             return self._refuse(outcome, served, published, reason, {})
+        except RequestError as error:
+            raise RequestError(candidate.as_model(error.message), error.remedy) from error
         return outcome
 
     def _proofs(self, published: Snapshot, candidate: Candidate) -> tuple[ServedProof, ...]:
