@@ -108,6 +108,13 @@ def test_another_process_has_no_key_and_needs_none(served):
     assert "its worker process was ended by signal 9" in beside("status").out.replace("\n", " ")
     assert beside("scale", "scalar", "--instances", "2").out == "scalar has 2 instances\n"
     assert beside("status", "--json").json["manager"]["models"]["scalar"]["instances"] == 2
+    limited = beside("scale", "scalar", "--instances", "1..2").out
+    assert limited == "scalar has 2 instances, and may have 1..2\n"
+    assert "2 of 1..2" in beside("status").out
+    assert "such as 1..4" in beside("scale", "scalar", "--instances", "few").failed(2)
+    assert "the second is not the smaller" in beside(
+        "scale", "scalar", "--instances", "2..1"
+    ).failed(3)
     states = {row["name"]: row["state"] for row in beside("status", "--json").json["models"]}
     assert states["scalar"] == "READY"
     assert beside("unload", "scalar").out == "scalar is unloaded\n"

@@ -33,12 +33,30 @@ class TritonPythonModel:
         os._exit(3)
 """
 
+SLEEPS = """
+import time
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        time.sleep(0.05 * len(requests))
+        return [
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor("y", pb_utils.get_input_tensor_by_name(one, "x").as_numpy())]
+            )
+            for one in requests
+        ]
+"""
+
 
 @pytest.fixture(scope="module")
 def demanding(tmp_path_factory):
     folder = tmp_path_factory.mktemp("managed")
     repository = managed_models.repository(folder, ["killed", "pair", "asked"])
     tiny_models.slow(repository, ENDS_ITSELF, "ends_itself")
+    tiny_models.slow(repository, SLEEPS, "sleeps")
     with serve(repository, on_demand=True, memory="2GiB", **PORTS) as running:
         yield running
 
@@ -65,7 +83,7 @@ def workers(service, model):
 
 
 def wait_until(holds, what):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not holds():
         assert time.monotonic() < end, what
         time.sleep(0.05)
@@ -78,7 +96,7 @@ def load_on(service, model):
     is_over = threading.Event()
 
     def ask():
-        with Client(service.grpc_url, deadline=60, retries=0) as client:
+        with Client(service.grpc_url, deadline=240, retries=0) as client:
             while not is_over.is_set():
                 try:
                     answer = client.run(model, {"x": X})["y"].item()
@@ -177,3 +195,13 @@ def test_instances_change_under_load_without_a_lost_request(demanding, client):
     demanding.unload_model("asked")
     assert client.run("asked", {"x": X})["y"].item() == 2.0
     assert len(workers(demanding, "asked")) == 2, "what was asked for holds for the next load"
+
+
+def test_a_model_that_is_asked_more_than_it_answers_gets_instances(demanding, client):
+    told = ask_manager(client, "scale", model="sleeps", instances=[1, 2], timeout=30)
+    assert told["instances"] == 1
+    client.run("sleeps", {"x": X})
+    with load_on(demanding, "sleeps") as answers:
+        wait_until(lambda: row(client, "sleeps")["instances"] == 2, "no more instances")
+    assert set(answers) == {1.0}
+    assert len(workers(demanding, "sleeps")) == 2

@@ -26,6 +26,8 @@ class Bench:
     """Model -> bytes, as the server has them."""
     used: dict = field(default_factory=dict)
     """Model -> when it last answered."""
+    usage: dict = field(default_factory=dict)
+    """Model -> Usage, as the server counts it."""
     sizes: dict = field(default_factory=dict)
     """Model -> bytes of its processes, where the estimate is wrong."""
     most: int = 0
@@ -106,7 +108,8 @@ class Bench:
             memory = {name: [_sizes(size)] for name, size in self.loaded.items() if size}
             for name, sizes in self.loaded_beside.items():
                 memory[name] = memory.get(name, []) + [_sizes(size) for size in sizes]
-            self.manager.looked(Seen(states, idle, memory))
+            usage = {name: self.usage[name] for name in self.loaded if name in self.usage}
+            self.manager.looked(Seen(states, idle, memory, usage))
             self.manager.step()
         for waiter, answer in self.manager.answers():
             waiter.send(answer)

@@ -108,7 +108,7 @@ def test_an_ensemble_has_no_instances():
     assert text == "'both' is an ensemble, which has no instances: scale 'a' or 'b'"
 
 
-@pytest.mark.parametrize("instances", [0, -1, 257, 1.5, True, "2", None, [1, 2]])
+@pytest.mark.parametrize("instances", [0, -1, 257, 1.5, True, "2", None, [2, 1], [1], [1, 2, 3]])
 def test_impossible_numbers_are_refused(instances):
     assert refused(scale(bench_with(1000), "a", instances))[0] == "INVALID_ARG"
 

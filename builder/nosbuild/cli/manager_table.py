@@ -50,7 +50,7 @@ def manager_table(told: dict[str, Any]) -> Table:
         shown.add_row(
             f"[bold]{escape(name)}[/]",
             f"[{colour}]{row['state']}[/]{notes}",
-            str(row["instances"] or ""),
+            str(row["instances"] or "") + _limits(row),
             "about " * (row["is_estimate"] and bool(_memory(row))) + _memory(row),
             _ago(row["idle_seconds"]),
             str(row["loads"]),
@@ -59,6 +59,10 @@ def manager_table(told: dict[str, Any]) -> Table:
             "pinned" if row["pinned"] else "",
         )
     return shown
+
+
+def _limits(row: dict[str, Any]) -> str:
+    return f" of {row['autoscaling'][0]}..{row['autoscaling'][1]}" if "autoscaling" in row else ""
 
 
 def _notes(row: dict[str, Any]) -> list[str]:

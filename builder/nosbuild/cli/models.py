@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 _SECONDS = 300.0
 Name = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
-Instances = Annotated[int, typer.Option(min=1, help="How many it is to have.", metavar="N")]
+Instances = Annotated[
+    str,
+    typer.Option(
+        help="How many it is to have: 2; or 1..4, of which there are as many as are needed.",
+        metavar="N",
+    ),
+]
 
 
 @asks_a_server
@@ -164,12 +170,26 @@ def scale(server: Server, name: Name, instances: Instances) -> None:
     """Give a model that is loaded on demand more or fewer instances, while it goes on to answer."""
     from nosbuild.cli.connect import connect
 
+    asked = _instances(instances)
     client, _ = connect(server, name)
     with client:
         _require_manager(client)
-        told = _ask(client, "scale", name, instances=instances)
+        told = _ask(client, "scale", name, instances=asked)
     later = "" if told["state"] == "ready" else " once it is loaded"
-    typer.echo(f"{name} has {instances} instance{'s' * (instances > 1)}{later}")
+    number = told["instances"]
+    limits = f", and may have {instances}" if isinstance(asked, list) else ""
+    typer.echo(f"{name} has {number} instance{'s' * (number > 1)}{later}{limits}")
+
+
+def _instances(text: str) -> int | list[int]:
+    least, dots, most = text.partition("..")
+    try:
+        return [int(least), int(most)] if dots else int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a number, such as 2, nor a range, such as 1..4",
+            param_hint="--instances",
+        ) from None
 
 
 def _set_pinned(server: Server, name: str, operation: str) -> None:

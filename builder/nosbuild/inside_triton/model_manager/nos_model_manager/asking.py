@@ -5,6 +5,7 @@
     {"operation": "release", "model": "ocr"}                   unload it
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
     {"operation": "scale", "model": "ocr", "instances": 2}     so many instances from now on
+    {"operation": "scale", "model": "ocr", "instances": [1, 4]}    as many of these as are needed
     {"operation": "status"}
     {"operation": "index"}                                     Triton's own, of the repository
     {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296, "gpu_bytes": {"0": 1}}
@@ -41,7 +42,8 @@ class Asked:
     """Of a budget; empty: it is only asked for."""
     again: bool = False
     models: dict = field(default_factory=dict)
-    instances: int | None = None
+    instances: tuple | None = None
+    """The least and the most."""
 
 
 def read_request(text):
@@ -117,10 +119,14 @@ def _instances(value, operation):
         raise _bad("'instances' belongs to scale, and scale needs it")
     if value is None:
         return None
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not (is_whole and 1 <= value <= MOST_INSTANCES):
-        raise _bad(f"instances is {value!r}, and must be a number from 1 to {MOST_INSTANCES}")
-    return value
+    pair = tuple(value) if isinstance(value, list) else (value, value)
+    are_whole = all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
+    if not (len(pair) == 2 and are_whole and 1 <= pair[0] <= pair[1] <= MOST_INSTANCES):
+        raise _bad(
+            f"instances is {value!r}, and must be a number from 1 to {MOST_INSTANCES}, or two, of "
+            "which the second is not the smaller one"
+        )
+    return pair
 
 
 def _models(value):

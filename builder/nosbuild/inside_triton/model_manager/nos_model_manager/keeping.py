@@ -3,6 +3,7 @@
 The manager is a model, too, which may be loaded again: pins, counts and sizes outlive that.
 """
 
+from .autoscaling import Autoscaling
 from .sizes import Sizes
 
 
@@ -16,6 +17,7 @@ def kept(residents, budget):
             "evictions": one.evictions,
             "load_seconds": one.load_seconds,
             "instances": one.instances,
+            "autoscaling": one.autoscaling and [one.autoscaling.least, one.autoscaling.most],
             "crashes": one.crashes.number,
             "restarts": one.restarts,
             "is_stuck": one.is_stuck,
@@ -35,6 +37,8 @@ def restore(data, residents, catalogue):
             one.load_seconds = float(facts["load_seconds"])
             one.crashes.number, one.restarts = int(facts["crashes"]), int(facts["restarts"])
             one.is_stuck = bool(facts["is_stuck"])
+            if facts["autoscaling"]:
+                one.autoscaling = Autoscaling(*map(int, facts["autoscaling"]))
             if facts["instances"]:
                 one.resize(int(facts["instances"]))
             if facts["sizes"]:

@@ -45,6 +45,8 @@ class Lifecycle:
         one.turn(READY)
         one.instances = one.wanted_instances
         one.count = one.instances or one.of_config
+        if one.autoscaling:
+            one.autoscaling.changed()
         one.end_load()
         one.is_stuck = False
         one.ready_at = one.used_at = self._clock()
@@ -74,6 +76,8 @@ class Lifecycle:
         one.turn(READY if reason else UNLOADED)
         one.used_at = self._clock()
         one.is_stuck = is_stuck
+        if one.autoscaling and not reason:
+            one.resize(one.autoscaling.least)
         if one.is_evicted and not reason:
             one.evictions += 1
         one.is_evicted = False

@@ -3,7 +3,7 @@
 Somebody else may load and unload models, and the manager itself may be loaded again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .residents import LOADING, READY, UNLOADED, UNLOADING
 from .sizes import total
@@ -26,6 +26,8 @@ class Seen:
     """Model -> seconds since it answered; only of those that are loaded and were used."""
     memory: dict
     """Model -> Sizes of each of its workers, the newest first; only of those that have some."""
+    usage: dict = field(default_factory=dict)
+    """Loaded model -> its Usage."""
 
 
 class Looks:

@@ -7,21 +7,25 @@ one thread only. After each event comes ``step()``; then ``answers()`` are to be
 import time
 
 from .asking import read_request
-from .demands import Demand
-from .index_readers import IndexReaders
+from .autoscaling import PERIOD_SECONDS
+from .demands import Waiter
 from .jobs import INDEX, LOOK, Job
 from .keeping import kept, restore
 from .lifecycle import Lifecycle
 from .looking import Looks
-from .refusal import INTERNAL, INVALID_ARG, UNAVAILABLE, Refusal
-from .residents import GOING, LEAVING, LOADING, READY, RESERVED, UNLOADED, Residents
+from .operations import Operations
+from .refusal import UNAVAILABLE, Refusal
+from .residents import READY, RESERVED, UNLOADED, Residents
 from .room import Room
 from .sizes import Sizes
-from .telling import answered, budget, status
+from .telling import budget, status
+from .waiting import Waiting
 
 RESIDENCY_SECONDS = 2.0
 _AGAIN_SECONDS = 0.25
 """Until the next look, while somebody waits for what only a look can tell."""
+_SCALE_SECONDS = 600.0
+"""For so long instances that the manager itself wants are waited for."""
 
 
 class Manager:
@@ -44,10 +48,8 @@ class Manager:
         self._room = Room(self._residents, catalogue, limits, residency)
         self._lifecycle = Lifecycle(self._residents, catalogue, run, clock)
         self._looks = Looks()
-        self._demands = {}
-        self._after_look = []
-        self._index_readers = IndexReaders()
-        self._answers = []
+        self._waiting = Waiting(catalogue, self._residents, self._looks, clock)
+        self._operations = Operations(catalogue, self._residents, self._waiting, self._lifecycle)
         self._alarm = None
         self.is_changed = False
         """Whether there is something new to keep."""
@@ -60,64 +62,61 @@ class Manager:
             asked = read_request(text)
             waiter.deadline = now + asked.timeout
             if asked.operation == "status":
-                self._after_look.append((self._looks.want(), waiter, ""))
+                self._waiting.after_look(waiter)
             elif asked.operation == "index":
-                self._index_readers.add(waiter)
+                self._waiting.index_readers.add(waiter)
             elif asked.operation == "budget":
                 if asked.sizes:
                     self._room.budget = Sizes({**self._room.budget, **asked.sizes})
                     self.is_changed = True
-                self._answer(waiter, budget(self._room, self._residents))
+                self._waiting.answer(waiter, budget(self._room, self._residents))
             else:
                 self._make_known(asked)
                 self._catalogue.require(asked.model)
-                getattr(self, f"_{asked.operation}")(asked, waiter, now)
+                getattr(self._operations, asked.operation)(asked, waiter, now)
+                self.is_changed = True
         except Refusal as refusal:
-            self._answer(waiter, refusal)
+            self._waiting.answer(waiter, refusal)
 
     def looked(self, seen):
         """A look at the server ended; None: it did not answer."""
-        self._looks.end(seen, self._clock(), self._residents, self._catalogue.names())
+        now = self._clock()
+        self._looks.end(seen, now, self._residents, self._catalogue.names())
+        if seen is not None:
+            self._autoscale(seen, now)
 
     def indexed(self, rows, reason=""):
         """Triton's index was read; with a reason: it was not."""
         refusal = Refusal(UNAVAILABLE, f"the server does not tell its models: {reason}")
-        for waiter in self._index_readers.end():
-            self._answer(waiter, refusal if reason else {"models": rows})
+        for waiter in self._waiting.index_readers.end():
+            self._waiting.answer(waiter, refusal if reason else {"models": rows})
 
     def loaded(self, name, seconds, sizes):
         """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
         self._lifecycle.loaded(name, seconds, sizes)
+        self._waiting.loaded(name)
         self.is_changed = True
-        number = self._residents[name].load_number
-        for demand in self._demands.values():
-            if name in demand.closure and number > demand.born_after:
-                demand.loaded.append(name)
 
     def not_loaded(self, name, reason):
         """A load failed: all who wait for it are told, and its bytes are free."""
         self._lifecycle.not_loaded(name, reason)
         self._looks.want()
-        self._fail(name)
+        self._waiting.fail(name)
 
     def unloaded(self, name, reason="", is_stuck=False):
         """An unload ended; with a reason: not as it should have. See ``Lifecycle.unloaded``."""
         self._lifecycle.unloaded(name, reason, is_stuck)
         if reason or is_stuck:
             self._looks.want()  # the next look says what it, and what calls it, is
+        self._waiting.unloaded(name, reason)
         self.is_changed = True
-        one = self._residents[name]
-        for waiter in one.releases:
-            refusal = Refusal(INTERNAL, f"model {name!r} is not unloaded: {reason}")
-            self._answer(waiter, refusal if reason else {"model": name, "state": UNLOADED})
-        one.releases.clear()
 
     def crashed(self, name, crash):
         """Workers of a model ended by themselves; False where that is to be told again later."""
         is_told = self._lifecycle.crashed(name, crash, self._room.free())
-        self.is_changed = True
         if self._residents[name].is_braked(self._clock()):
-            self._fail(name)
+            self._waiting.fail(name)
+        self.is_changed = True
         return is_told
 
     def taken_down(self, name):
@@ -128,55 +127,41 @@ class Manager:
         """Does all that can be done now."""
         now = self._clock()
         self._alarm = None
-        self._expire(now)
-        wanted = {name for demand in self._demands.values() for name in demand.closure}
+        self._waiting.expire(now, self._room.budget)
+        wanted = self._waiting.wanted()
         for one in self._residents.in_state(RESERVED):
             if one.name not in wanted:
                 one.fall_back()
         self._tell_what_was_seen()
-        claimed, spared = Sizes(), set()
-        for key, demand in list(self._demands.items()):
-            if demand.look > self._looks.done:
-                continue
-            spared.update(demand.closure)
-            try:
-                if not self._satisfied(key, demand, now):
-                    claimed = claimed + self._room.admit(demand, claimed, spared, now, self._looks)
-            except Refusal as refusal:
-                self._end(key, refusal)
+        spared = self._admit(now)
         is_over = self._room.relieve(spared, now, self._looks)
-        if is_over or any(demand.waits_since is not None for demand in self._demands.values()):
-            self._alarm = now + _AGAIN_SECONDS
         self._lifecycle.begin()
-        if self._waiters() and any(one.is_foreign for one in self._residents.values()):
-            self._alarm = now + _AGAIN_SECONDS
-            if now - self._looks.at >= _AGAIN_SECONDS:
-                self._looks.want()
+        if is_over or self._waiting.is_short_of_room():
+            self._wake_at(now + _AGAIN_SECONDS)
+        if self._waiting.waiters() and any(one.is_foreign for one in self._residents.values()):
+            self._look_every(_AGAIN_SECONDS, now)
+        if any(one.autoscaling for one in self._residents.in_state(READY)):
+            self._look_every(PERIOD_SECONDS, now)
         if self._looks.is_due():
             self._looks.begin(now, self._residents)
             self._run(Job(LOOK))
-        if self._index_readers.begin():
+        if self._waiting.index_readers.begin():
             self._run(Job(INDEX))
 
     def answers(self):
         """(waiter, dict or Refusal) of all that are answered since the last time."""
-        answers, self._answers = self._answers, []
-        return answers
+        return self._waiting.answers()
 
     def wakes_at(self):
         """When ``step()`` has something to do though nothing happens; None for never."""
-        times = [waiter.deadline for waiter in self._waiters()]
+        times = [waiter.deadline for waiter in self._waiting.waiters()]
         times += [] if self._alarm is None else [self._alarm]
         return min(times, default=None)
 
     def close(self):
         """Everybody who waits is told to ask again."""
-        gone = Refusal(UNAVAILABLE, "the model manager is being loaded again; ask again in 1 s")
-        for waiter in self._waiters():
-            self._answer(waiter, gone)
-        self._demands.clear()
-        self._after_look.clear()
-        self._index_readers.clear()
+        text = "the model manager is being loaded again; ask again in 1 s"
+        self._waiting.close(Refusal(UNAVAILABLE, text))
 
     def keep(self):
         """What outlives this object, as JSON-able data."""
@@ -197,156 +182,53 @@ class Manager:
             self._catalogue.forget_config(asked.model)
             self._residents.know(asked.model)
 
-    def _scale(self, asked, waiter, now):
-        name, one = asked.model, self._residents[asked.model]
-        if self._catalogue.is_ensemble(name):
-            calls = " or ".join(map(repr, self._catalogue.calls(name)))
-            text = f"{name!r} is an ensemble, which has no instances: scale {calls or 'its steps'}"
-            raise Refusal(INVALID_ARG, text)
-        if one.state == UNLOADED:
-            one.resize(asked.instances)
-            self.is_changed = True
-            told = {"model": name, "state": UNLOADED, "instances": asked.instances}
-            self._answer(waiter, told)
-            return
-        self._want((name, asked.instances), waiter, asked.instances)
+    def _admit(self, now):
+        """Meets demands, reserves for them, or makes room; names of what they want."""
+        claimed, spared = Sizes(), set()
+        for key, demand in list(self._waiting.demands.items()):
+            if demand.look > self._looks.done:
+                continue
+            spared.update(demand.closure)
+            try:
+                if not self._waiting.satisfied(key, now):
+                    claimed = claimed + self._room.admit(demand, claimed, spared, now, self._looks)
+            except Refusal as refusal:
+                self._waiting.end(key, refusal)
+        return spared
 
-    def _ensure(self, asked, waiter, now):
-        name, key = asked.model, (asked.model, asked.again)
-        demand = self._demands.get(key)
-        if asked.again:
-            self._residents[name].crashes.forgive()
-            if demand is not None and self._has_begun(demand):
-                # What is being loaded may be older than what is asked for now.
-                key = (name, "again", self._lifecycle.loads_begun)
-        elif demand is None:
-            self._brake(name, self._catalogue.closure(name), now)
-        self._want(key, waiter)
-
-    def _want(self, key, waiter, instances=None):
-        """Waits for the model with all who want the same."""
-        name, what, *_ = key
-        if key not in self._demands:
-            closure = self._catalogue.closure(name)
-            demand = Demand(name, closure, self._looks.want(), again=what is not False)
-            demand.instances = instances
-            demand.born_after = self._lifecycle.loads_begun
-            self._demands[key] = demand
-        self._demands[key].waiters.append(waiter)
-
-    def _has_begun(self, demand):
-        number = self._residents[demand.name].load_number
-        return demand.is_begun_again or number > demand.born_after
-
-    def _brake(self, name, closure, now):
-        for one in (self._residents[called] for called in closure):
-            if one.is_braked(now):
-                left = one.braked_until - now
-                raise self._failed(name, one, f"; it is not tried again for {left:.1f} s")
-
-    def _release(self, asked, waiter, now):
-        if self._residents[asked.model].pinned:
-            raise Refusal(INVALID_ARG, f"model {asked.model!r} is pinned: unpin it first")
-        self._after_look.append((self._looks.want(), waiter, asked.model))
-
-    def _pin(self, asked, waiter, now):
-        self._set_pinned(asked.model, waiter, True)
-
-    def _unpin(self, asked, waiter, now):
-        self._set_pinned(asked.model, waiter, False)
-
-    def _set_pinned(self, name, waiter, pinned):
-        one = self._residents[name]
-        one.pinned = pinned
-        if pinned and one.state == LEAVING and not one.releases:
-            one.turn(READY)
-        self.is_changed = True
-        self._answer(waiter, {"model": name, "pinned": pinned, "state": one.state})
-
-    def _satisfied(self, key, demand, now):
-        ones = [self._residents[name] for name in demand.closure]
-        if any(one.state != READY for one in ones):
-            return False
-        is_new = demand.is_begun_again or demand.name in demand.loaded
-        has_those = demand.instances is not None and demand.instances == ones[-1].count
-        if demand.again and not (is_new or has_those):
-            return False
-        for one in ones:
-            one.used_at = one.promised_at = now
-        self._end(key, None)
-        return True
-
-    def _end(self, key, refusal):
-        demand = self._demands.pop(key)
-        for waiter in demand.waiters:
-            seconds = self._clock() - waiter.since
-            self._answer(waiter, refusal or answered(demand, self._residents, seconds))
-
-    def _expire(self, now):
-        for key, demand in list(self._demands.items()):
-            for waiter in [one for one in demand.waiters if one.deadline <= now]:
-                demand.waiters.remove(waiter)
-                seconds = now - waiter.since
-                late = demand.too_late(self._residents, self._room.budget, seconds)
-                self._answer(waiter, late)
-            if not demand.waiters:
-                del self._demands[key]
-        for entry in [entry for entry in self._after_look if entry[1].deadline <= now]:
-            self._after_look.remove(entry)
-            self._answer(entry[1], Refusal(UNAVAILABLE, "the server did not answer in time"))
-        for waiter in self._index_readers.late(now):
-            self._answer(waiter, Refusal(UNAVAILABLE, "the server did not answer in time"))
-        for one in self._residents.in_state(*GOING):
-            for waiter in [waiter for waiter in one.releases if waiter.deadline <= now]:
-                one.releases.remove(waiter)
-                text = f"model {one.name!r} still has requests to answer; it is unloaded then"
-                self._answer(waiter, Refusal(UNAVAILABLE, text))
+    def _autoscale(self, seen, now):
+        """Wants other instances of what is used much, or little, where there is room for them."""
+        for one in self._residents.in_state(READY):
+            if not one.autoscaling or one.name not in seen.usage:
+                continue
+            wanted = one.autoscaling.wanted(now, seen.usage[one.name], one.count)
+            more = (one.needs_with(wanted) - one.needs).lacking()
+            if wanted != one.count and more.fits(self._room.free()):
+                nobody = Waiter(_nobody, now + _SCALE_SECONDS, now)
+                self._operations.want_instances(one.name, wanted, nobody)
 
     def _tell_what_was_seen(self):
-        for entry in [entry for entry in self._after_look if entry[0] <= self._looks.done]:
-            self._after_look.remove(entry)
-            _, waiter, name = entry
-            if name:
-                self._let_go(name, waiter)
-            else:
+        for waiter, name in self._waiting.seen():
+            if not name:
                 models = status(self._catalogue, self._residents, self._clock())
-                self._answer(waiter, {**budget(self._room, self._residents), "models": models})
-
+                told = {**budget(self._room, self._residents), "models": models}
+                self._waiting.answer(waiter, told)
+                continue
+            try:
+                self._operations.let_go(name, waiter)
+            except Refusal as refusal:
+                self._waiting.answer(waiter, refusal)
         for one in self._residents.in_state(UNLOADED):
-            for waiter in one.releases:  # somebody else unloaded it
-                self._answer(waiter, {"model": one.name, "state": UNLOADED})
-            one.releases.clear()
+            self._waiting.unloaded(one.name)  # by somebody else
 
-    def _let_go(self, name, waiter):
-        one = self._residents[name]
-        if one.state in (RESERVED, LOADING):
-            self._answer(waiter, Refusal(UNAVAILABLE, f"model {name!r} is loading; ask again"))
-        elif one.state == UNLOADED:
-            self._answer(waiter, {"model": name, "state": UNLOADED})
-        elif one.state == READY and (callers := self._residents.callers(name)):
-            names = ", ".join(sorted(caller.name for caller in callers))
-            text = f"model {name!r} is called by {names}: unload that first"
-            self._answer(waiter, Refusal(INVALID_ARG, text))
-        else:
-            one.releases.append(waiter)
-            if one.state == READY:
-                one.turn(LEAVING)
+    def _look_every(self, seconds, now):
+        self._wake_at(now + seconds)
+        if now - self._looks.at >= seconds:
+            self._looks.want()
 
-    def _fail(self, name):
-        """Tells all who wait for what is not loaded."""
-        for key, demand in list(self._demands.items()):
-            if name in demand.closure:
-                self._end(key, self._failed(demand.name, self._residents[name]))
+    def _wake_at(self, when):
+        self._alarm = when if self._alarm is None else min(self._alarm, when)
 
-    def _failed(self, name, one, more=""):
-        called = "" if name == one.name else f", which {name!r} calls,"
-        return Refusal(INTERNAL, f"model {one.name!r}{called} {one.failure}{more}")
 
-    def _waiters(self):
-        demands = [waiter for demand in self._demands.values() for waiter in demand.waiters]
-        looks = [entry[1] for entry in self._after_look]
-        going = [waiter for one in self._residents.values() for waiter in one.releases]
-        return demands + looks + going + self._index_readers.waiters()
-
-    def _answer(self, waiter, answer):
-        self._answers.append((waiter, answer))
+def _nobody(_answer):
+    """Whose demand it is, sees the result in the next look."""

@@ -7,6 +7,7 @@ import http.client
 import json
 from urllib.parse import quote
 
+from .autoscaling import Usage
 from .reasons import clean_reason
 
 QUICK_SECONDS = 10.0
@@ -80,13 +81,12 @@ class OwnServer:
             for name, states in found.items()
         }
 
-    def last_used(self):
-        """Loaded model -> when its last request was answered, in seconds since the epoch."""
+    def usage(self):
+        """Loaded model -> its Usage; of several versions, together."""
         found = {}
         for row in self._call("GET", "/v2/models/stats", QUICK_SECONDS).get("model_stats", ()):
-            last = int(row.get("last_inference", 0)) / 1000
-            found[row["name"]] = max(last, found.get(row["name"], 0.0))
-        return {name: last for name, last in found.items() if last}
+            found[row["name"]] = found.get(row["name"], Usage()).with_more(_usage(row))
+        return found
 
     def _call(self, method, path, timeout, asked=None):
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
@@ -103,6 +103,24 @@ class OwnServer:
         if answer.status != http.client.OK:
             raise ServerRefused(_reason(body, answer.status))
         return json.loads(body) if body else None
+
+
+def _usage(row):
+    """Source of the format: Triton's statistics extension,
+    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
+    """
+    counted = row.get("inference_stats", {})
+
+    def seconds(what):
+        return int(counted.get(what, {}).get("ns", 0)) / 1e9
+
+    return Usage(
+        int(row.get("last_inference", 0)) / 1000,
+        int(counted.get("queue", {}).get("count", 0)),
+        int(row.get("execution_count", 0)),
+        seconds("queue"),
+        seconds("compute_input") + seconds("compute_infer") + seconds("compute_output"),
+    )
 
 
 def _reason(body, status):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from .autoscaling import Autoscaling
 from .crashes import Crashes
 from .sizes import Sizes, total
 
@@ -71,6 +72,8 @@ class Resident:
     """That are served at once, each with so many; 0 where that is not known."""
     instances: int | None = None
     """That were asked for; None: those of its config."""
+    autoscaling: Autoscaling | None = None
+    """Where the number of its instances is the manager's to choose."""
     wanted_instances: int | None = None
     """From the load on that is being made room for."""
     releases: list = field(default_factory=list)

@@ -122,15 +122,15 @@ class Running:
     def _look(self, _):
         try:
             states = self._server.states()
-            used = self._server.last_used()
+            usage = self._server.usage()
         except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
             self._warn(f"the server does not tell its models: {error}")
             time.sleep(_PAUSE_SECONDS)
             self._events.put(lambda manager: manager.looked(None))
             return
         now = time.time()
-        idle = {name: max(0.0, now - last) for name, last in used.items()}
-        seen = Seen(states, idle, self._memory())
+        idle = {name: max(0.0, now - one.last) for name, one in usage.items() if one.last}
+        seen = Seen(states, idle, self._memory(), usage)
         self._events.put(lambda manager: manager.looked(seen))
 
     def _index(self, _):

@@ -34,6 +34,8 @@ def _row(one, now):
         "instances": one.count or None,
         "crashes": one.crashes.number,
     }
+    if one.autoscaling:
+        row["autoscaling"] = [one.autoscaling.least, one.autoscaling.most]
     if one.failure:
         row["failure"] = one.failure
     if one.leftover:
