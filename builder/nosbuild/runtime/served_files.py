@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -121,7 +121,7 @@ class ServedFiles:
             "versions": served.versions,
         }
         file = self._file(model)
-        new = file.with_suffix(f".{os.getpid()}.new")
+        new = file.with_suffix(f".{secrets.token_hex(4)}.new")
         with cache_errors():
             new.write_text(json.dumps(told))
             new.replace(file)
