@@ -22,7 +22,7 @@ class RollOut:
     refused: str = ""
     """Why they did not take over; empty where they serve now."""
     in_place: str = ""
-    """Why config.pbtxt still names what was refused; empty where it does not."""
+    """What could not be put back, or marked; empty where all was."""
 
     def describe(self) -> str:
         """One sentence, or a few lines."""

@@ -240,14 +240,17 @@ class _Roll:
             )
         told = reason or "\n".join(dict.fromkeys(reasons.values()))
         at_fault = [version for version in outcome.versions if version in reasons]
-        in_place = ""
-        try:
-            for version in at_fault or outcome.versions:
+        in_place = []
+        for version in at_fault or outcome.versions:
+            try:
                 mark_refused(self.folder, version, reasons.get(version, told))
-            in_place = self._go_back(served, published)
+            except HostError as error:
+                in_place.append(error.message)
+        try:
+            in_place.append(self._go_back(served, published))
         except HostError as error:
-            in_place = error.message
-        return replace(outcome, refused=told, in_place=in_place)
+            in_place.append(error.message)
+        return replace(outcome, refused=told, in_place="; ".join(filter(None, in_place)))
 
     def _go_back(self, served: Snapshot, published: Snapshot) -> str:
         """Config.pbtxt names what is served, again; why it does not, otherwise."""

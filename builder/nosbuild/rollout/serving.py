@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
-from nosbuild.rollout.outcome import settled
-from nosbuild.rollout.run import roll_out
 from nosbuild.rollout.server import RunningServer
-from nosbuild.rollout.watch import Watch
 from nosbuild.runtime import InferenceService
 from nosbuild.runtime import serve as start
 
@@ -41,6 +38,9 @@ def rolls_out(
     Raises:
         Refused: a new version of the model, or of one that it calls, is not proven.
     """
+    from nosbuild.rollout.outcome import settled  # what proves is slow to import
+    from nosbuild.rollout.run import roll_out
+
     server = RunningServer.of_service(service)
     return settled(roll_out(server, model, timeout=timeout, on_progress=say), model, say)
 
@@ -57,6 +57,8 @@ def watching(
         on_event: told what took over and what was refused, and why, each in a few lines; called
             from a thread.
     """
+    from nosbuild.rollout.watch import Watch
+
     watch = Watch(RunningServer.of_service(service), on_event or _silent)
     try:
         yield

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,9 @@ class ServedFiles:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Alone among those who change what is served; waits for whoever does."""
-        with cache_errors(), shared_lock(self.folder / "lock"):
+        with ExitStack() as held:
+            with cache_errors():
+                held.enter_context(shared_lock(self.folder / "lock"))
             yield
 
     def remember(self, repository: Path, names: Iterable[str]) -> None:
