@@ -276,3 +276,20 @@ def test_what_is_published_and_not_proven_is_loaded_by_nobody(on_demand):
         service.unload_model("second")
         assert client.run("of_second", x)["y"][0, 0] == 2 * now
         assert client.run("second", x)["y"][0, 0] == now
+
+
+def test_what_somebody_loaded_past_it_is_taken_back(eager):
+    """Triton's own API loads whatever config.pbtxt says."""
+    publish, service = eager
+    publish.wrong("second", 2)
+    with Traffic(service, "second") as traffic:
+        with service.client() as client:
+            client.load_model("second")
+        traffic.wait_for_more()
+        with pytest.raises(Refused):
+            service.load_model("second")
+    assert not traffic.failed
+    assert {one for changes in traffic.changes() for one in changes} <= {1.0, 2.0}
+    assert {changes[-1] for changes in traffic.changes()} == {1.0}
+    assert ready(service) >= {("second", "1")}
+    assert ("second", "2") not in ready(service)
