@@ -8,7 +8,7 @@ once for each request.
 from __future__ import annotations
 
 from nosclient._call import Deadline, Home, Operation
-from nosclient._errors import ModelNotFound, NosClientError
+from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError
 from nosclient._model_info import MODEL_MANAGER
 from nosclient._model_manager import is_managed, not_known_yet, refused_by_manager, to_manager
 from nosclient._refusals import meaning
@@ -44,6 +44,8 @@ def loaded(
     patience = PROBE_SECONDS if remaining is None else min(PROBE_SECONDS, remaining)
     try:
         index = yield from repository.read(Deadline(patience), home)
+    except ModelNotReady as away:  # the manager is
+        return away
     except NosClientError:
         return error
     rows = [row for row in index if row.name == name]

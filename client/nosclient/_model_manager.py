@@ -33,6 +33,9 @@ _DAY = 86400.0
 """Seconds, where there is no limit: the manager waits no longer."""
 _LATE = ("is still loading", "still has requests to answer", "did not answer in time")
 """Its words where the time that it was given was over."""
+_ENDED = f"Stub process '{MODEL_MANAGER}_"
+"""In Triton's words for a request that its worker process did not outlive, or never saw; who
+started the server loads it again."""
 _FAILED = f"model {MODEL_MANAGER!r} failed: "
 _NEVER_LOADED = "is not found"
 """Triton's words for a model that is not in its repository, or was never loaded."""
@@ -76,6 +79,8 @@ def refused_by_manager(error: NosClientError, name: str, what: str) -> NosClient
     if isinstance(error, ModelNotReady):
         return late_or_not_ready(error)
     if isinstance(error, InferenceFailed):
+        if has_ended(error):
+            return manager_is_away()
         reason = error.message.removeprefix(_FAILED)
         return ModelLoadFailed(reason) if what == "loaded" else ServerError(reason)
     if isinstance(error, DeadlineExceeded):
@@ -97,6 +102,11 @@ def late_or_not_ready(error: ModelNotReady) -> NosClientError:
     """The manager says with one status that there is no room, and that the time is over."""
     is_late = any(sign in error.message for sign in _LATE)
     return (DeadlineExceeded if is_late else ModelNotReady)(error.message)
+
+
+def has_ended(error: InferenceFailed) -> bool:
+    """Whether it is the manager's own worker process that is gone."""
+    return _ENDED in error.message
 
 
 def manager_is_away() -> ModelNotReady:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._errors import (
+    InferenceFailed,
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
@@ -17,6 +18,7 @@ from nosclient._errors import (
 )
 from nosclient._model_info import ModelSummary, parse_index
 from nosclient._model_manager import (
+    has_ended,
     has_no_manager,
     is_managed,
     late_or_not_ready,
@@ -109,3 +111,5 @@ def _told(limit: Deadline, home: Home) -> Operation[list[ModelSummary]]:
         return parse_index(told_by_manager((yield to_manager("index", limit.remaining(), home))))
     except ModelNotReady as error:
         raise late_or_not_ready(error) from error
+    except InferenceFailed as error:
+        raise (manager_is_away() if has_ended(error) else error) from error

@@ -24,6 +24,7 @@ from nosbuild.runtime.server_log import LogEcho, last_lines
 
 if TYPE_CHECKING:
     import nosclient
+    from nosbuild.runtime.manager_watch import ManagerWatch
 
 _LOAD_SECONDS = 300.0
 
@@ -45,6 +46,8 @@ class InferenceService:
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
+    watch: ManagerWatch | None = None
+    """Over the model manager, of which no other process can load a new one."""
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
     too_large: Mapping[str, int] = field(default_factory=dict)
@@ -192,6 +195,8 @@ class InferenceService:
 
     def stop(self) -> None:
         """Stops the server; nothing of it is left on return. Again is harmless."""
+        if self.watch:
+            self.watch.stop()
         try:
             self.process.stop()
         finally:
