@@ -8,9 +8,15 @@ once for each request.
 from __future__ import annotations
 
 from nosclient._call import Deadline, Home, Operation
-from nosclient._errors import ModelNotFound, ModelNotReady, NosClientError
+from nosclient._errors import DeadlineExceeded, ModelNotFound, ModelNotReady, NosClientError
 from nosclient._model_info import MODEL_MANAGER
-from nosclient._model_manager import is_managed, not_known_yet, refused_by_manager, to_manager
+from nosclient._model_manager import (
+    is_managed,
+    not_by_the_deadline,
+    not_known_yet,
+    refused_by_manager,
+    to_manager,
+)
 from nosclient._refusals import meaning
 from nosclient._repository_index import RepositoryIndex
 from nosclient._service import PROBE_SECONDS
@@ -46,6 +52,8 @@ def loaded(
         index = yield from repository.read(Deadline(patience), home)
     except ModelNotReady as away:  # the manager is
         return away
+    except DeadlineExceeded:
+        return not_by_the_deadline(name, "loaded") if repository.was_refused else error
     except NosClientError:
         return error
     rows = [row for row in index if row.name == name]

@@ -52,7 +52,8 @@ def to_manager(operation: Asked, timeout: float | None, home: Home, **more: Any)
     """The call that asks the manager of a server; ``timeout``: seconds left for it."""
     patience = _DAY
     if timeout is not None:
-        patience = max(0.001, min(timeout * _SHARE, timeout - _MARGIN_SECONDS))
+        margin = 0.0 if operation == "index" else _MARGIN_SECONDS  # that is there in no time
+        patience = max(0.001, min(timeout * _SHARE, timeout - margin))
     request = {"operation": operation, "timeout": patience, **more}
     text = np.array([json.dumps(request).encode()], dtype=np.object_)
     tensors = [Tensor("request", "BYTES", text)]
@@ -84,10 +85,15 @@ def refused_by_manager(error: NosClientError, name: str, what: str) -> NosClient
         reason = error.message.removeprefix(_FAILED)
         return ModelLoadFailed(reason) if what == "loaded" else ServerError(reason)
     if isinstance(error, DeadlineExceeded):
-        return DeadlineExceeded(
-            f"model {name!r} was not {what} by the deadline; allow more with deadline=seconds"
-        )
+        return not_by_the_deadline(name, what)
     return error
+
+
+def not_by_the_deadline(name: str, what: str) -> DeadlineExceeded:
+    """``what``: loaded, or unloaded."""
+    return DeadlineExceeded(
+        f"model {name!r} was not {what} by the deadline; allow more with deadline=seconds"
+    )
 
 
 def not_known_yet(name: str) -> ModelNotFound:

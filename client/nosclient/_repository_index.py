@@ -39,6 +39,8 @@ class RepositoryIndex:
         self._servers = servers
         self._behind_managers: set[int | None] = set()
         """Those that refused it, and whose manager told it: not to be refused each time."""
+        self.was_refused = False
+        """By one of them at least, so that managers are asked."""
 
     def read(self, limit: Deadline, home: Home | None = None) -> Operation[list[ModelSummary]]:
         """Every model in the server's repository, loaded or not; ``home``: in that server's.
@@ -61,6 +63,7 @@ class RepositoryIndex:
             )
         except Unauthorized as error:
             refused = error
+            self.was_refused = True
         try:
             index = yield from _told(limit, home)
         except (ModelNotFound, Unauthorized, InvalidInput) as error:
