@@ -41,7 +41,7 @@ import triton_python_backend_utils as pb_utils
 
 class TritonPythonModel:
     def execute(self, requests):
-        time.sleep(0.05 * len(requests))
+        time.sleep(0.25 * len(requests))
         return [
             pb_utils.InferenceResponse(
                 [pb_utils.Tensor("y", pb_utils.get_input_tensor_by_name(one, "x").as_numpy())]

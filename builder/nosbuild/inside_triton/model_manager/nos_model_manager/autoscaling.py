@@ -14,7 +14,7 @@ _IDLE_SECONDS = 30.0
 """So long there must have been too many instances."""
 _MUCH = 0.5
 """Share of the time that the instances that would be left may have been busy."""
-_BUSY = 0.8
+_BUSY = 0.6
 """Share of the time from which instances are busy all the time: the rest are hand-offs."""
 _WAIT = 0.2
 """Share of the work on a request that it may wait: a batch that is gathered makes it wait, too."""
