@@ -85,9 +85,11 @@ class Autoscaling:
             usage: as Triton counts it now.
             instances: that it has.
         """
+        if self._usage is not None and now - self._at < PERIOD_SECONDS:
+            return instances  # what ends in so short a time tells little
         before, self._usage = self._usage, usage
         seconds, self._at = now - self._at, now
-        if before is None or seconds <= 0:
+        if before is None:
             return instances
         new = usage.since(before)
         is_crowded = new.is_crowded(instances, seconds)
