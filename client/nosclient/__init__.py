@@ -23,6 +23,7 @@ from nosclient._errors import (
     ServerUnavailable,
     Unauthorized,
     UntrustedServer,
+    WorkerEnded,
     WrongEventLoop,
 )
 from nosclient._model_info import Duration, ModelInfo, ModelStatistics, ModelSummary, TensorInfo
@@ -79,6 +80,7 @@ __all__ = [
     "Transport",
     "Unauthorized",
     "UntrustedServer",
+    "WorkerEnded",
     "WrongEventLoop",
 ]
 

@@ -8,9 +8,15 @@ once for each request.
 from __future__ import annotations
 
 from nosclient._call import Deadline, Home, Operation
-from nosclient._errors import DeadlineExceeded, ModelNotFound, NosClientError
+from nosclient._errors import DeadlineExceeded, ModelNotFound, ModelNotReady, NosClientError
 from nosclient._model_info import MODEL_MANAGER
-from nosclient._model_manager import is_managed, not_known_yet, refused_by_manager, to_manager
+from nosclient._model_manager import (
+    is_managed,
+    not_by_the_deadline,
+    not_known_yet,
+    refused_by_manager,
+    to_manager,
+)
 from nosclient._refusals import meaning
 from nosclient._repository_index import RepositoryIndex
 from nosclient._service import PROBE_SECONDS
@@ -44,10 +50,12 @@ def loaded(
     patience = PROBE_SECONDS if remaining is None else min(PROBE_SECONDS, remaining)
     try:
         index = yield from repository.read(Deadline(patience), home)
+    except ModelNotReady as away:  # the manager is
+        return away
     except DeadlineExceeded:
         is_over = remaining is not None and remaining <= PROBE_SECONDS
-        late = DeadlineExceeded(f"{error.message}; there was no time to have it loaded")
-        return late if is_over else error
+        is_late = is_over or repository.was_refused
+        return not_by_the_deadline(name, "loaded") if is_late else error
     except NosClientError:
         return error
     rows = [row for row in index if row.name == name]

@@ -18,6 +18,7 @@ from nosclient._errors import (
     ServerError,
     ServerUnavailable,
     Unauthorized,
+    WorkerEnded,
 )
 from nosclient._grpc_failures import grpc_failure
 from nosclient._late_answers import is_timeout, too_late
@@ -84,8 +85,14 @@ _MODEL_FAILED = frozenset(
     {"INTERNAL", "UNKNOWN", "ALREADY_EXISTS", "UNIMPLEMENTED", "CANCELLED", "500", "501", "499"}
 )
 
-_DEAD_WORKER = re.compile(r"Stub process '(?P<model>[^']+)_\d+_\d+' is not healthy")
-"""Triton's words where the process that ran a Python-based model has ended; it starts no other."""
+_DEAD_WORKER = re.compile(
+    r"Stub process '(?P<model>[^']+?)(_\d+){1,2}' is not healthy|Failed to obtain the health mutex|"
+    r"model '(?P<hung>[^']+)': no answer within .*, so its worker has ended"
+)
+"""Triton's words where the process that ran a Python-based model has ended, of whose instances'
+names the second number may lack; and what a hung one says before (nosbuild's
+execution_deadline.py). Triton starts no other.
+"""
 
 _NOT_POLLED = "failed to poll from model repository"
 _NOT_THERE = (
@@ -278,6 +285,11 @@ def _not_let_in(call: Call, url: str, reason: str) -> str:
     )
 
 
+def is_worker_gone(message: str) -> bool:
+    """Whether the process that ran a model has ended."""
+    return _DEAD_WORKER.search(message) is not None
+
+
 def inference_failed(model: str, message: str) -> InferenceFailed:
     """The model's failure, and what helps where its worker process is gone.
 
@@ -286,10 +298,14 @@ def inference_failed(model: str, message: str) -> InferenceFailed:
         message: the server's.
     """
     if dead := _DEAD_WORKER.search(message):
-        ended = dead["model"]
-        message = (
-            f"{message.rstrip('.')}: the worker process of {ended!r} has ended, and Triton starts "
-            f"no other by itself; unload_model({ended!r}) and then load_model({ended!r}) do"
+        ended = dead["model"] or dead["hung"] or model
+        if re.search(rf"'{re.escape(model)}(_\d+){{1,2}}'", dead[0]):
+            ended = model  # whose own name may end in numbers
+        return WorkerEnded(
+            f"model {model!r} failed: {message.rstrip('.')}: the worker process of {ended!r} has "
+            "ended, with this request or before it (the server's log may tell why), and Triton "
+            "starts no other by itself. Where there is a model manager it does; otherwise "
+            f"unload_model({ended!r}) and then load_model({ended!r}) do"
         )
     return InferenceFailed(f"model {model!r} failed: {message}")
 

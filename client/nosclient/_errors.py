@@ -6,6 +6,7 @@ NosClientError          the root; never raised itself
 +-- ModelNotReady       the model is known but takes no request now: not loaded, loading, queue full
 +-- ModelLoadFailed     the server tried to load the model and could not
 +-- InferenceFailed     the model took the request and failed on it
+|   +-- WorkerEnded     the process that runs the model has ended, with or before the request
 +-- SequenceEnded       the sequence is over: closed, forgotten by the server, or broken off
 +-- DeadlineExceeded    no answer in the time allowed; the request may still have run
 +-- ServerUnavailable   nobody answers at the url, or the connection was lost
@@ -51,6 +52,15 @@ class ModelLoadFailed(NosClientError):
 
 class InferenceFailed(NosClientError):
     """The model took the request and failed on it; the message holds its reason."""
+
+
+class WorkerEnded(InferenceFailed):
+    """The process that runs the model, or one that it calls, has ended: it crashed, was killed, or
+    was given up as hung.
+
+    Triton does not tell whether it ended with the request or before: what is sent again may end the
+    next one as well.
+    """
 
 
 class SequenceEnded(NosClientError):

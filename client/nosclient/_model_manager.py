@@ -33,6 +33,9 @@ _DAY = 86400.0
 """Seconds, where there is no limit: the manager waits no longer."""
 _LATE = ("is still loading", "still has requests to answer", "did not answer in time")
 """Its words where the time that it was given was over."""
+_ENDED = f"Stub process '{MODEL_MANAGER}_"
+"""In Triton's words for a request that its worker process did not outlive, or never saw; who
+started the server loads it again."""
 _FAILED = f"model {MODEL_MANAGER!r} failed: "
 _NEVER_LOADED = "is not found"
 """Triton's words for a model that is not in its repository, or was never loaded."""
@@ -49,7 +52,8 @@ def to_manager(operation: Asked, timeout: float | None, home: Home, **more: Any)
     """The call that asks the manager of a server; ``timeout``: seconds left for it."""
     patience = _DAY
     if timeout is not None:
-        patience = max(0.001, min(timeout * _SHARE, timeout - _MARGIN_SECONDS))
+        margin = 0.0 if operation == "index" else _MARGIN_SECONDS  # that is there in no time
+        patience = max(0.001, min(timeout * _SHARE, timeout - margin))
     request = {"operation": operation, "timeout": patience, **more}
     text = np.array([json.dumps(request).encode()], dtype=np.object_)
     tensors = [Tensor("request", "BYTES", text)]
@@ -76,13 +80,20 @@ def refused_by_manager(error: NosClientError, name: str, what: str) -> NosClient
     if isinstance(error, ModelNotReady):
         return late_or_not_ready(error)
     if isinstance(error, InferenceFailed):
+        if has_ended(error):
+            return manager_is_away()
         reason = error.message.removeprefix(_FAILED)
         return ModelLoadFailed(reason) if what == "loaded" else ServerError(reason)
     if isinstance(error, DeadlineExceeded):
-        return DeadlineExceeded(
-            f"model {name!r} was not {what} by the deadline; allow more with deadline=seconds"
-        )
+        return not_by_the_deadline(name, what)
     return error
+
+
+def not_by_the_deadline(name: str, what: str) -> DeadlineExceeded:
+    """``what``: loaded, or unloaded."""
+    return DeadlineExceeded(
+        f"model {name!r} was not {what} by the deadline; allow more with deadline=seconds"
+    )
 
 
 def not_known_yet(name: str) -> ModelNotFound:
@@ -97,6 +108,11 @@ def late_or_not_ready(error: ModelNotReady) -> NosClientError:
     """The manager says with one status that there is no room, and that the time is over."""
     is_late = any(sign in error.message for sign in _LATE)
     return (DeadlineExceeded if is_late else ModelNotReady)(error.message)
+
+
+def has_ended(error: InferenceFailed) -> bool:
+    """Whether it is the manager's own worker process that is gone."""
+    return _ENDED in error.message
 
 
 def manager_is_away() -> ModelNotReady:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nosclient._call import Call, Deadline, Home, Operation
 from nosclient._errors import (
+    InferenceFailed,
     InvalidInput,
     ModelNotFound,
     ModelNotReady,
@@ -17,6 +18,7 @@ from nosclient._errors import (
 )
 from nosclient._model_info import ModelSummary, parse_index
 from nosclient._model_manager import (
+    has_ended,
     has_no_manager,
     is_managed,
     late_or_not_ready,
@@ -37,6 +39,8 @@ class RepositoryIndex:
         self._servers = servers
         self._behind_managers: set[int | None] = set()
         """Those that refused it, and whose manager told it: not to be refused each time."""
+        self.was_refused = False
+        """By one of them at least, so that managers are asked."""
 
     def read(self, limit: Deadline, home: Home | None = None) -> Operation[list[ModelSummary]]:
         """Every model in the server's repository, loaded or not; ``home``: in that server's.
@@ -59,6 +63,7 @@ class RepositoryIndex:
             )
         except Unauthorized as error:
             refused = error
+            self.was_refused = True
         try:
             index = yield from _told(limit, home)
         except (ModelNotFound, Unauthorized, InvalidInput) as error:
@@ -109,3 +114,5 @@ def _told(limit: Deadline, home: Home) -> Operation[list[ModelSummary]]:
         return parse_index(told_by_manager((yield to_manager("index", limit.remaining(), home))))
     except ModelNotReady as error:
         raise late_or_not_ready(error) from error
+    except InferenceFailed as error:
+        raise (manager_is_away() if has_ended(error) else error) from error

@@ -22,6 +22,7 @@ from nosclient._errors import (
     NosClientError,
     SequenceEnded,
     ServerUnavailable,
+    WorkerEnded,
 )
 from nosclient._observer import Observed
 from nosclient._operations import Operations
@@ -105,7 +106,7 @@ class SequenceSession:
     def _step(self, call: Call, observed: Observed) -> Operation[dict[str, npt.NDArray[Any]]]:
         try:
             answer = yield from self._sent(call, observed)
-        except (DeadlineExceeded, ServerUnavailable) as error:
+        except (DeadlineExceeded, ServerUnavailable, WorkerEnded) as error:
             self._over = f"a request was not answered, so that its state is not known ({error})"
             raise
         except (InvalidInput, InferenceFailed) as error:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from nosclient._call import Call, Chunk, Deadline, Home, Lost, Operation, Tensor, Turn
 from nosclient._codec import without_batch_axis
-from nosclient._error_map import inference_failed
+from nosclient._error_map import inference_failed, is_worker_gone
 from nosclient._errors import (
     InvalidInput,
     ModelNotFound,
@@ -270,7 +270,7 @@ def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:
     """What a stream's message says; unlike the answers of other calls it has no status."""
     if chunk is None:
         return ServerError(f"the server ended the stream of {name!r} before its last chunk")
-    if not is_own:
+    if not is_own and not is_worker_gone(chunk.error):
         reason = f" ({chunk.error})" if chunk.error else ""
         return ModelNotReady(f"model {name!r} was unloaded or replaced while it streamed{reason}")
     if _UNKNOWN in chunk.error:
@@ -285,7 +285,9 @@ def _error(name: str, chunk: Chunk | None, *, is_own: bool) -> NosClientError:
 
 def _is_lost(chunk: Chunk) -> bool:
     """Whether the next leg did not reach the stream, so that this one waits for it for ever."""
-    return chunk.error.startswith((NO_STREAM, _REFUSED)) or _UNKNOWN in chunk.error
+    if chunk.error.startswith((NO_STREAM, _REFUSED)) or _UNKNOWN in chunk.error:
+        return True
+    return bool(chunk.error) and is_worker_gone(chunk.error)
 
 
 def _smallest(signature: Signature, name: str) -> Tensor:

@@ -70,6 +70,24 @@ def test_a_worker_that_is_gone_is_named_with_what_brings_it_back():
         assert "unload_model('a_b') and then load_model('a_b')" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("model", "said", "ended"),
+    [
+        ("a", "Stub process 'a_0' is not healthy.", "a"),  # no instance_group was written
+        ("a_1", "Stub process 'a_1_0' is not healthy.", "a_1"),
+        ("a_1", "Stub process 'a_1_0_0' is not healthy.", "a_1"),
+        ("a", "Failed to obtain the health mutex.", "a"),
+        ("ensemble", "in ensemble 'ensemble', Stub process 'part_0_0' is not healthy.", "part"),
+        ("a", "model 'b': no answer within 9 s (...), so its worker has ended; the log says", "b"),
+    ],
+)
+@pytest.mark.parametrize("status", ["INTERNAL", "500"])
+def test_whose_worker_has_ended(model, said, ended, status):
+    error = translate(InferenceServerException(said, status), Call("infer", 1.0, model), URL)
+    assert type(error) is nosclient.WorkerEnded
+    assert f"the worker process of {ended!r} has ended" in str(error)
+
+
 def test_a_model_that_the_server_does_not_have():
     refused = InferenceServerException(
         "failed to load 'm', failed to poll from model repository", "INTERNAL"

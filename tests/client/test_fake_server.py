@@ -26,6 +26,7 @@ from nosclient import (
     SequenceEnded,
     ServerError,
     ServerUnavailable,
+    WorkerEnded,
 )
 from nosclient.testing import FakeServer, InvalidFake
 
@@ -284,6 +285,21 @@ def test_sequences(server, client):
         server.start()
         with pytest.raises(SequenceEnded, match="does not know it any more"):
             sequence.run({"x": 1})
+
+
+def test_a_sequence_ends_with_the_worker_that_kept_its_state(server, client):
+    @server.model(inputs={"x": "INT64[1]"}, outputs={"y": "INT64[1]"}, sequence=True)
+    def dies(state, x):
+        if x == 13:
+            raise WorkerEnded("it has ended")
+        return {"y": x}
+
+    with client.sequence("dies") as sequence:
+        sequence.run({"x": 1})
+        with pytest.raises(WorkerEnded):
+            sequence.run({"x": 13})
+        with pytest.raises(SequenceEnded, match="it has ended"):
+            sequence.run({"x": 2})
 
 
 def test_code_that_makes_its_own_client(server):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -188,6 +189,45 @@ def test_a_manager_that_is_away_is_told_apart_from_a_server_without_one(service,
         pass
     service.control.load("model_manager", 30)
     assert "a" in states(client)
+
+
+def test_a_manager_whose_worker_ended_is_back_by_itself_and_knows_what_it_knew(
+    service, client, ask
+):
+    client.load_model("a")
+    ask("pin", model="a")
+    loads = ask("status")["models"]["a"]["loads"]
+    for _ in range(2):
+        # One that ends just when it has answered, holding a lock that it shares with Triton 2.51,
+        # takes Triton with it.
+        time.sleep(1.5)
+        worker = _worker_of_the_manager(service)
+        worker.kill()
+        assert client.run("a", {"x": X})["y"].tolist() == [[2.0]], "what is loaded goes on"
+        psutil.wait_procs([worker], 10)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                assert states(client)["a"] == "READY"
+                client.load_model("b")
+                break
+            except ModelNotReady as error:  # no other error meanwhile
+                assert "model manager" in error.message and "ask again in 1 s" in error.message
+                assert time.monotonic() < end
+                time.sleep(0.02)
+        row = ask("status")["models"]["a"]
+        assert (row["state"], row["pinned"], row["loads"]) == ("ready", True, loads)
+        client.unload_model("b")
+
+
+def _worker_of_the_manager(service):
+    (worker,) = (
+        child
+        for child in psutil.Process(service.pid).children()
+        if child.status() != psutil.STATUS_ZOMBIE
+        and any(word.startswith("model_manager_") for word in child.cmdline())
+    )
+    return worker
 
 
 def test_the_owner_goes_through_the_manager_too(service, ask):

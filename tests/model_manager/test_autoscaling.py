@@ -108,6 +108,16 @@ def test_what_was_evicted_comes_back_with_the_least():
     assert instances(bench) == 1
 
 
+def test_who_looks_all_the_time_changes_nothing():
+    bench = scaled(1000, 1, 3)
+    for _ in range(60):
+        work(bench, 1, busy=3.0, waits=0.4)
+        for _ in range(10):
+            bench.now += 0.01
+            bench.status()  # nothing was answered meanwhile
+    assert instances(bench) == 3
+
+
 def test_counts_that_begin_anew_are_of_a_new_load():
     scaling = Autoscaling(1, 3)
     scaling.wanted(0.0, Usage(0.0, 1000, 1000, 50.0, 10.0), 1)

@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2
 from variants import BATCHED, make_variant, write_spec
 
 from nosbuild.errors import RepositoryError, SpecError
+from nosbuild.inside_triton.python_model.nos_python_model.execution_deadline import PARAMETER
 from nosbuild.repository.config import (
     check_settings,
     model_config,
@@ -169,6 +170,15 @@ def test_response_cache_is_written_only_when_asked_for(config_of):
 def test_description_is_a_parameter(config_of):
     config = config_of(batched('description: "Größe [b] \\"x\\""'))
     assert config.parameters["description"].string_value == 'Größe [b] "x"'
+
+
+@pytest.mark.parametrize(
+    ("written", "text"), [("30", "30"), ("0.5", "0.5"), ("3600.25", "3600.25")]
+)
+def test_how_long_an_execution_may_take_is_a_parameter(config_of, written, text):
+    config = config_of(batched(f"max_execution_seconds: {written}"))
+    assert config.parameters[PARAMETER].string_value == text
+    assert PARAMETER not in config_of(BATCHED).parameters
 
 
 def test_optimization(config_of):

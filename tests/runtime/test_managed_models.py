@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nosbuild.errors import InputError
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes, host
 from nosbuild.repository.lock import Lock, write_lock
 from nosbuild.runtime import memory_budget as budgets
 from nosbuild.runtime.managed_models import managed_models
@@ -95,7 +96,7 @@ def test_what_killed_servers_left_is_removed_and_what_is_held_stays(tmp_path, mo
     import fcntl
 
     monkeypatch.setenv("NOSBUILD_CACHE", str(tmp_path))
-    manager = OnDemand(MIB, {}, [], {}, {})
+    manager = OnDemand(host(MIB), [], {}, {})
     left, held, young = (manager.lay_out(f"{name}-", *REACHED) for name in "abc")
     for folder in (left, held):
         os.utime(folder, (time.time() - 7200, time.time() - 7200))
@@ -111,11 +112,18 @@ def test_models_that_the_whole_budget_cannot_hold_are_found_with_what_they_call(
         "detect": {"calls": [], "bytes": 60 * MIB},
         "read": {"calls": ["detect", "ocr"], "bytes": 50 * MIB},  # in a circle, too
     }
-    assert too_large(models, 110 * MIB) == {}
-    assert too_large(models, 100 * MIB) == {"ocr": 110 * MIB, "read": 110 * MIB}
-    assert too_large({}, 1) == {}
+    assert too_large(models, host(110 * MIB)) == {}
+    needs = {"host": 110 * MIB}
+    assert too_large(models, host(100 * MIB)) == {"ocr": needs, "read": needs}
+    assert too_large({}, host(1)) == {}
+    models["detect"]["gpu_bytes"] = {"0": 2}
+    models["plain"] = {"calls": [], "bytes": MIB}
+    gpu = Sizes({"host": 1 << 40, "0": 1})
+    assert too_large(models, gpu)["detect"] == {"host": 60 * MIB, "0": 2}
+    assert too_large(models, Sizes({**gpu, "0": 2})) == {}
+    del models["plain"], models["detect"]["gpu_bytes"]
     with pytest.raises(InputError, match=r"no model fits in 50\.0 MiB.*'detect', needs about 60"):
-        too_large(models, 50 * MIB)
+        too_large(models, host(50 * MIB))
 
 
 def test_budgets_of_gpus_are_read_by_number():

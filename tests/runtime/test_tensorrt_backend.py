@@ -87,6 +87,7 @@ def test_the_backends_find_what_they_share():
     for backend in ("onnxruntime", "tensorrt"):
         assert (backends / backend / "model.py").is_file()
         assert (backends / backend / "joined_requests.py").is_file()
+        assert (backends / backend / "execution_deadline.py").is_file()
     assert (backends / "tensorrt/tensorrt_engine/session.py").is_file()
 
 

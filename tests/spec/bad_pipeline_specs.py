@@ -292,7 +292,8 @@ PIPELINE_SPECS = (
     ),
     BadSpec(
         "keys that do not go with a pipeline",
-        PIPELINE + "batching: false\ninstances: 2\nprecision: fp32\nrequirements: [x]\n",
+        PIPELINE + "batching: false\ninstances: 2\nprecision: fp32\nrequirements: [x]\n"
+        "max_execution_seconds: 9\n",
         (
             Row(
                 7,
@@ -315,6 +316,12 @@ PIPELINE_SPECS = (
             Row(
                 10,
                 "requirements",
+                "does not go with source: {pipeline: ...}",
+                "remove it; the models of the pipeline have their own",
+            ),
+            Row(
+                11,
+                "max_execution_seconds",
                 "does not go with source: {pipeline: ...}",
                 "remove it; the models of the pipeline have their own",
             ),

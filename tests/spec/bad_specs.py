@@ -686,6 +686,66 @@ BAD_SPECS = (
         ),
     ),
     BadSpec(
+        "max execution seconds 0 is out of range",
+        TORCH + "max_execution_seconds: 0\n",
+        (
+            Row(
+                6,
+                "max_execution_seconds",
+                "0 is out of range",
+                "write a number of seconds from 0.1 to 86400, e.g. 30",
+            ),
+        ),
+    ),
+    BadSpec(
+        "max execution seconds 100000 too long",
+        TORCH + "max_execution_seconds: 100000\n",
+        (
+            Row(
+                6,
+                "max_execution_seconds",
+                "100000 is out of range",
+                "write a number of seconds from 0.1 to 86400, e.g. 30",
+            ),
+        ),
+    ),
+    BadSpec(
+        "max execution seconds nan not a number",
+        TORCH + "max_execution_seconds: .nan\n",
+        (
+            Row(
+                6,
+                "max_execution_seconds",
+                "nan is out of range",
+                "write a number of seconds from 0.1 to 86400, e.g. 30",
+            ),
+        ),
+    ),
+    BadSpec(
+        "max execution seconds 30s no number of seconds",
+        TORCH + "max_execution_seconds: 30s\n",
+        (
+            Row(
+                6,
+                "max_execution_seconds",
+                "'30s' is no number of seconds",
+                "write a number of seconds from 0.1 to 86400, e.g. 30",
+            ),
+        ),
+    ),
+    BadSpec(
+        "max execution seconds true yes",
+        TORCH + "max_execution_seconds: true\n",
+        (
+            Row(
+                6,
+                "max_execution_seconds",
+                "True is no number of seconds",
+                "write a number of seconds from 0.1 to 86400, e.g. 30",
+            ),
+        ),
+    ),
+    BadSpec(
         "version policy unknown policy newest",
         TORCH + "version_policy: newest\n",
         (

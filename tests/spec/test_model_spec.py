@@ -47,6 +47,7 @@ batching:
   priority_levels: 3
   default_priority: 2
 instances: {count: 2, kind: gpu, gpus: [0, 1], threads: 4}
+max_execution_seconds: 30
 version_policy: {specific: [1, 3]}
 response_cache: true
 optimization: {graph: {level: 1}}
@@ -78,6 +79,7 @@ def test_every_key(load, tmp_path):
         default_priority=2,
     )
     assert spec.instances == Instances(count=2, kind="gpu", gpus=(0, 1), threads=4)
+    assert spec.max_execution_seconds == 30
     assert spec.version_policy == VersionPolicy("specific", versions=(1, 3))
     assert spec.response_cache is True
     assert spec.optimization == {"graph": {"level": 1}}
@@ -95,6 +97,7 @@ def test_defaults(load):
     assert spec.precision == ("fp32",)
     assert spec.objective == Objective("throughput", None)
     assert spec.instances == Instances(count="auto", kind="auto", gpus=(), threads=None)
+    assert spec.max_execution_seconds is None
     assert spec.version_policy == VersionPolicy("latest", 1)
     assert not spec.quality.declared
     assert spec.quality.bars_for("anything") == {"relative": 1e-3}
@@ -173,6 +176,12 @@ def test_section_is_json_and_reads_back_the_same(load):
     assert load(json.dumps(dump)) == spec
     with pytest.raises(InternalError, match="no section colour"):
         spec.section("colour")
+
+
+def test_what_only_some_have_changes_no_digest_of_the_others(load):
+    assert load(HUB).section("instances", "max_execution_seconds").keys() == {"instances"}
+    limited = load(f"{HUB}max_execution_seconds: 0.5\n")
+    assert limited.section("max_execution_seconds") == {"max_execution_seconds": 0.5}
 
 
 def test_equality_is_that_of_the_content(load):

@@ -21,7 +21,7 @@ def test_loads_as_it_stands(kind, tmp_path):
 
 
 _EVERYWHERE = ("version_policy:", "response_cache:", "samples:", "build_requirements:")
-_ONE_MODEL = ("batching:", "  max_", "  preferred:")
+_ONE_MODEL = ("batching:", "  max_", "  preferred:", "max_execution_seconds:")
 
 
 @pytest.mark.parametrize(

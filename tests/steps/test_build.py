@@ -127,7 +127,7 @@ def published(folder):
 
 def test_settings_alone_run_no_step_again(built, repository):
     build(built.folder, repository)
-    with edited(built.folder, "batching: {max_delay_us: 9}\n"):
+    with edited(built.folder, "batching: {max_delay_us: 9}\nmax_execution_seconds: 60\n"):
         again = build(built.folder, repository)
     assert [step for step, was_cached in cached(again).items() if not was_cached] == ["publish"]
     assert (again.version, again.is_new) == (2, True)

@@ -48,6 +48,7 @@ def python(tmp_path_factory):
         [compiler, "-shared", "-fPIC", "-o", folder / "libcuda.so.1", source], check=True
     )
     places = [HERE / "stand_ins", INSIDE / "backends/tensorrt", INSIDE / "shared"]
+    places.append(INSIDE / "python_model/nos_python_model")
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": str(folder),

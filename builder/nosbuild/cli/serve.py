@@ -132,6 +132,7 @@ def _announce(service: InferenceService, as_json: bool) -> None:
     models = service.models()
     if as_json:
         from nosbuild.cli.printing import print_json
+        from nosbuild.inside_triton.model_manager.nos_model_manager import sizes
 
         print_json(
             {
@@ -146,7 +147,7 @@ def _announce(service: InferenceService, as_json: bool) -> None:
                 "models": models,
                 "on_demand": service.is_on_demand,
                 "failures": dict(service.failures),
-                "too_large": dict(service.too_large),
+                "too_large": {name: sizes.told(needs) for name, needs in service.too_large.items()},
             }
         )
         return
@@ -165,8 +166,8 @@ def _announce(service: InferenceService, as_json: bool) -> None:
         ]
         budget = gibibytes(told["budget_bytes"])
         console.print(f"[green]✓[/] Triton loads on demand, in {budget}: {', '.join(others)}")
-        for name, size in service.too_large.items():
-            console.print(f"[yellow]  {escape(told_too_large(name, size))}[/]", soft_wrap=True)
+        for name, needs in service.too_large.items():
+            console.print(f"[yellow]  {escape(told_too_large(name, needs))}[/]", soft_wrap=True)
     if models or not service.is_on_demand:
         console.print(f"[green]✓[/] Triton serves [bold]{', '.join(models)}[/]")
     for name, reason in service.failures.items():

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nosbuild.spec.yaml_source import KeyPath
     from nosbuild.verify.variant import VerifiedVariant
 
+MAX_EXECUTION_SECONDS = "max_execution_seconds"
+"""Parameter that a worker watches its executions by (nos_python_model/execution_deadline.py)."""
+
 ModelConfig = Any
 """``model_config_pb2.ModelConfig``, which carries no type information."""
 
@@ -73,6 +76,9 @@ def model_config(
     config.model_warmup.extend(warmup)
     if spec.response_cache and not config.model_transaction_policy.decoupled:
         config.response_cache.enable = True  # Triton refuses to keep streams
+    if spec.max_execution_seconds is not None:
+        seconds = str(spec.max_execution_seconds).removesuffix(".0")
+        config.parameters[MAX_EXECUTION_SECONDS].string_value = seconds
     if spec.description:
         config.parameters["description"].string_value = spec.description
     _optimization(config, spec)

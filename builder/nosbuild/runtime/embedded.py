@@ -15,6 +15,7 @@ from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
 from nosbuild.runtime.hidden_values import hide_values
+from nosbuild.runtime.manager_watch import ManagerWatch
 from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
@@ -156,6 +157,7 @@ def serve(
             hide_values(service.pid, kept)  # Triton has read them
             if manager:
                 failed = manager.begin(service, load_timeout, say)
+                service.watch = ManagerWatch(service)
             else:
                 failed = load_all(service, servable, load_timeout, say)
             service.failures = {**broken, **failed}

@@ -39,6 +39,10 @@ _LAYOUT = "1"
 
 _INSIDE_TRITON = Path(__file__).parents[1] / "inside_triton"
 _SHARED = _INSIDE_TRITON / "shared"
+_SHARED_WITH_PYTHON_MODELS = tuple(
+    _INSIDE_TRITON / "python_model/nos_python_model" / name
+    for name in ("execution_deadline.py", "hung_at.py")
+)
 _SERVER_PYTHON = _INSIDE_TRITON / "server_python"
 _IGNORED = shutil.ignore_patterns("__pycache__")
 
@@ -134,7 +138,7 @@ def server_folder(interpreter: Interpreter, needs: GpuNeeds | None = None) -> Pa
 def backends_folder(server: Path) -> Path:
     """Where the backends for that environment lie, once assembled."""
     ours = [*_contents(_INSIDE_TRITON / "backends"), *_contents(_SHARED)]
-    key = _key(server.name, *ours)
+    key = _key(server.name, *ours, *(file.read_text() for file in _SHARED_WITH_PYTHON_MODELS))
     return cache_folder() / "backends" / key
 
 
@@ -191,6 +195,8 @@ def _assemble_backends(making: Path, folder: Path, interpreter: Interpreter) -> 
         shutil.copytree(model.parent, backend, ignore=_IGNORED)
         # A Python-based backend finds modules in its own folder only.
         shutil.copytree(_SHARED, backend, dirs_exist_ok=True, ignore=_IGNORED)
+        for file in _SHARED_WITH_PYTHON_MODELS:
+            shutil.copy(file, backend)
 
 
 def _contents(folder: Path) -> list[str]:

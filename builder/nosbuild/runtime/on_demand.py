@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nosbuild.errors import HostError, InputError, RepositoryError
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import HOST, Sizes, told
 from nosbuild.runtime.managed_models import managed_models
 from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
@@ -34,18 +35,16 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 class OnDemand:
     """A model manager to be."""
 
-    budget: int
-    """Bytes of main memory that models may take together."""
-    gpu_budgets: Mapping[str, int]
-    """The same of each GPU that has a budget, by its number."""
+    budget: Sizes
+    """What models may take together, of main memory and of the GPUs that have a budget."""
     first: Sequence[str]
     """Models that are loaded at the start, and pinned."""
     models: Mapping[str, dict[str, Any]]
     """What the manager is told of each."""
     broken: Mapping[str, str]
     """Model -> why it must not be loaded."""
-    too_large: Mapping[str, int] = field(default_factory=dict)
-    """Model -> bytes that it needs, where that is more than the budget."""
+    too_large: Mapping[str, Sizes] = field(default_factory=dict)
+    """Model -> what it needs, where that is more than the budget."""
 
     def lay_out(
         self, prefix: str, host: str, port: int, keys: Mapping[str, str], log: Path
@@ -78,7 +77,7 @@ class OnDemand:
                 "host": host,
                 "port": port,
                 "keys": dict(keys),
-                "budget": {"bytes": self.budget, "gpu_bytes": dict(self.gpu_budgets)},
+                "budget": told(self.budget),
                 "models": dict(self.models),
                 "broken": dict(self.broken),
                 "log": str(log),
@@ -144,12 +143,12 @@ def make_manager(
         InputError: ``memory`` or ``gpu_memory`` is no size, or less than any of the models needs.
     """
     models = managed_models(repository, [model.name for model in servable])
-    budget = memory_budget(memory, say)
+    budget = Sizes({HOST: memory_budget(memory, say), **gpu_budgets(gpu_memory)})
     unfit = too_large(models, budget)
-    for name, size in unfit.items():
-        say(told_too_large(name, size))
+    for name, sizes in unfit.items():
+        say(told_too_large(name, sizes))
     first = [name for name in first or () if name in models]
-    return OnDemand(budget, gpu_budgets(gpu_memory), first, models, broken, unfit)
+    return OnDemand(budget, first, models, broken, unfit)
 
 
 def check_on_demand(

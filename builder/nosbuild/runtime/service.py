@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes
 from nosbuild.repository.calls import with_called
 from nosbuild.runtime.control import ControlRefused, TritonControl
 from nosbuild.runtime.environment import ServerEnvironment
@@ -25,6 +26,7 @@ from nosbuild.runtime.server_log import LogEcho, last_lines
 
 if TYPE_CHECKING:
     import nosclient
+    from nosbuild.runtime.manager_watch import ManagerWatch
 
 _LOAD_SECONDS = 300.0
 
@@ -51,10 +53,12 @@ class InferenceService:
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
+    watch: ManagerWatch | None = None
+    """Over the model manager, of which no other process can load a new one."""
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
-    too_large: Mapping[str, int] = field(default_factory=dict)
-    """Of these: model -> bytes that it needs, where that is more than the whole budget."""
+    too_large: Mapping[str, Sizes] = field(default_factory=dict)
+    """Of these: model -> what it needs, where that is more than the whole budget."""
     restrictions: Restrictions = field(default_factory=Restrictions)
     """Of its APIs, by ``triton_options``, and where models are loaded on demand."""
     rolls_out: RollsOut | None = None
@@ -210,6 +214,8 @@ class InferenceService:
 
     def stop(self) -> None:
         """Stops the server; nothing of it is left on return. Again is harmless."""
+        if self.watch:
+            self.watch.stop()
         try:
             self.process.stop()
         finally:

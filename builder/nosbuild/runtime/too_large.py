@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from nosbuild.errors import InputError
-from nosbuild.runtime.memory_budget import gibibytes
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes, read, shown, total
 
 
-def too_large(models: Mapping[str, Mapping[str, Any]], budget: int) -> dict[str, int]:
+def too_large(models: Mapping[str, Mapping[str, Any]], budget: Sizes) -> dict[str, Sizes]:
     """Those that need more than the whole budget, with what they call.
 
     Args:
         models: as ``managed_models`` tells of them.
-        budget: bytes.
+        budget: of main memory, and of those GPUs that have one.
 
     Returns:
-        Model -> bytes that it needs, by what the build measured or, where it did not, its files.
+        Model -> what it needs, by what the build measured or, where it did not, its files.
 
     Raises:
         InputError: there is none that fits.
     """
-    needs = {name: sum(models[one]["bytes"] for one in _closure(name, models)) for name in models}
-    found = {name: size for name, size in needs.items() if size > budget}
+    needs = {name: total(read(models[one]) for one in _closure(name, models)) for name in models}
+    found = {name: sizes for name, sizes in needs.items() if not sizes.fits(budget)}
     if found and len(found) == len(models):
-        smallest = min(found, key=lambda name: (found[name], name))
+        smallest = min(found, key=lambda name: (sum(found[name].values()), name))
         raise InputError(
-            f"no model fits in {gibibytes(budget)} of memory: the smallest, {smallest!r}, needs "
-            f"about {gibibytes(found[smallest])}",
-            "Give more: --memory SIZE, in Python memory=.",
+            f"no model fits in {shown(budget)} of memory: the smallest, {smallest!r}, needs about "
+            f"{shown(found[smallest])}",
+            "Give more: --memory SIZE or --gpu-memory GPU:SIZE, in Python memory= or gpu_memory=.",
         )
     return found
 
@@ -46,6 +46,6 @@ def _closure(name: str, models: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return found
 
 
-def told_too_large(name: str, size: int) -> str:
+def told_too_large(name: str, sizes: Sizes) -> str:
     """One of them, in words."""
-    return f"{name} is too large for the budget: it needs about {gibibytes(size)} (--memory)"
+    return f"{name} is too large for the budget: it needs about {shown(sizes)} (--memory)"

@@ -24,6 +24,7 @@ TAKEN_BY: dict[str, tuple[SourceKind, ...]] = {
     "objective": _EXPORTED,
     "batching": _ONE_MODEL,
     "instances": _ONE_MODEL,
+    "max_execution_seconds": _ONE_MODEL,
     "optimization": _ONE_MODEL,
 }
 """Key -> the kinds of source that it goes with; keys that are not here go with every kind."""

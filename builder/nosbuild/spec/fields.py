@@ -211,6 +211,11 @@ ObjectiveField = Annotated[
 ]
 BatchingField = Annotated[serving.Batching | None, BeforeValidator(serving.batching_from_short)]
 InstancesField = Annotated[serving.Instances, BeforeValidator(serving.instances_from_short)]
+SecondsField = Annotated[
+    float,
+    PlainValidator(lambda value: _accept(serving.parse_max_execution_seconds(value))),
+    WithJsonSchema(serving.MAX_EXECUTION_SECONDS_SCHEMA),
+]
 VersionPolicyField = Annotated[
     serving.VersionPolicy,
     PlainValidator(lambda value: _accept(serving.parse_version_policy(value))),

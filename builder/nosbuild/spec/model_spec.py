@@ -29,6 +29,7 @@ from nosbuild.spec.fields import (
     PythonField,
     QualityField,
     RequirementsField,
+    SecondsField,
     SourceField,
     VersionPolicyField,
     is_exported,
@@ -56,6 +57,7 @@ _ONLY_SOME_HAVE = (
     "pad",
     "state",
     "sequence",
+    "max_execution_seconds",
 )
 
 
@@ -108,6 +110,10 @@ class ModelSpec(Section):
     """Dynamic batching; None leaves it to the build."""
     instances: InstancesField = Instances()
     """Copies of the model and where they run."""
+    max_execution_seconds: SecondsField | None = None
+    """How long one execution, of a stream one step of it, may take before its worker counts as hung
+    and is ended; None for no limit. How long requests wait is ``batching``'s.
+    """
     version_policy: VersionPolicyField = VersionPolicy()
     """Which versions Triton serves."""
     response_cache: StrictBool = False

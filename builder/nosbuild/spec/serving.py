@@ -1,4 +1,4 @@
-"""``batching``, ``instances`` and ``version_policy``: how Triton runs the model."""
+"""``batching``, ``instances``, ``version_policy`` and how long a model may take to answer."""
 
 from __future__ import annotations
 
@@ -139,6 +139,24 @@ def instances_from_short(value: object) -> object:
         return {"count": value}
     remedy = "write auto, a number of at least 1, or {count: ..., kind: cpu}"
     raise rejected([Finding(("instances",), f"{value!r} is no number of instances", remedy)])
+
+
+_SHORTEST, _LONGEST = 0.1, 86400.0
+"""Seconds: a worker's threads are not always on time, and what takes a day is no request."""
+
+
+def parse_max_execution_seconds(value: object) -> float | list[Finding]:
+    """Read the key, or say what is wrong with it."""
+    key = ("max_execution_seconds",)
+    remedy = f"write a number of seconds from {_SHORTEST:g} to {_LONGEST:g}, e.g. 30"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return [Finding(key, f"{value!r} is no number of seconds", remedy)]
+    if not _SHORTEST <= value <= _LONGEST:
+        return [Finding(key, f"{value:g} is out of range", remedy)]
+    return float(value)
+
+
+MAX_EXECUTION_SECONDS_SCHEMA = {"type": "number", "minimum": _SHORTEST, "maximum": _LONGEST}
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,9 @@ _SERVING = """\
 
 # Copies of the model: auto, a number, or {count: 2, kind: cpu, threads: 1}.
 instances: auto
+
+# Seconds that one execution may take: a worker in which one takes longer says where, and ends.
+# max_execution_seconds: 60
 """
 _STATE = """\
 # What a model keeps from one request of a sequence to the next: state input -> state output.

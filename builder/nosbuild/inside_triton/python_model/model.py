@@ -30,7 +30,9 @@ if os.environ.get("PYTHONUNBUFFERED"):
 
 from nos_python_model.adapter import Adapter  # noqa: E402 - it stands beside this file
 from nos_python_model.binding import read_binding  # noqa: E402
+from nos_python_model.execution_deadline import BadDeadline, deadline_of  # noqa: E402
 from nos_python_model.failures import Failure  # noqa: E402
+from nos_python_model.hung_at import hung_at  # noqa: E402
 from nos_python_model.models import Models  # noqa: E402
 from nos_python_model.problems import Problem, raised_at, shown  # noqa: E402
 from nos_python_model.triton_models import TritonTransport  # noqa: E402
@@ -69,10 +71,15 @@ class TritonPythonModel:
             ) from None
         models.open()
         self._streaming = None
+        deadline = self._deadline(config)
         if self.binding["streams"]:
             from nos_python_model.streaming import Streaming
 
-            self._streaming = Streaming(self._adapter, self._failed, config, self._read_streams)
+            self._streaming = Streaming(
+                self._adapter, self._failed, config, self._read_streams, deadline
+            )
+        elif deadline is not None:
+            self.execute = deadline.guarded(self.execute)
 
     def execute(self, requests):
         """Answers every request, an error response included: an exception here kills the worker."""
@@ -109,6 +116,24 @@ class TritonPythonModel:
                 self._streaming.close()
         finally:
             self._adapter.close()
+
+    def _deadline(self, config):
+        try:
+            return deadline_of(config, self._where_it_hangs, self._break_off)
+        except BadDeadline as error:
+            raise pb_utils.TritonModelException(str(error)) from None
+
+    def _where_it_hangs(self, threads):
+        return hung_at(threads, self._adapter.event_loop() if self.binding["is_async"] else None)
+
+    def _break_off(self, reason):
+        """Triton fails requests of a worker that has ended, but no streams."""
+
+        def response():
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(reason, *self._internal))
+
+        if self._streaming is not None:
+            self._streaming.break_off(response)
 
     def _failed(self, failure):
         """The error response; what the caller is not at fault for goes to the log."""

@@ -5,6 +5,8 @@ Enters: the requests of one execution. Leaves: one response for each, in the sam
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from execution_deadline import BadDeadline, deadline_of
+from hung_at import hung_at
 from sequence_states import state_entries, states_of
 
 
@@ -13,6 +15,12 @@ class JoinedRequests:
 
     def prepare(self, config, scalars=()):
         """Reads the tensors of the config; ``scalars`` are names of tensors without axes."""
+        try:
+            deadline = deadline_of(config, hung_at)
+        except BadDeadline as error:
+            raise pb_utils.TritonModelException(str(error)) from None
+        if deadline is not None:
+            self.execute = deadline.guarded(self.execute)
         self.batched = config["max_batch_size"] > 0
         # (name, is it a string, is it a scalar), and by name what outputs need afterwards.
         self._own_inputs, self._state_inputs = (

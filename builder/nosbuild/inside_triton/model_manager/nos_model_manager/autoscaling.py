@@ -14,7 +14,7 @@ _IDLE_SECONDS = 30.0
 """So long there must have been too many instances."""
 _MUCH = 0.5
 """Share of the time that the instances that would be left may have been busy."""
-_BUSY = 0.8
+_BUSY = 0.6
 """Share of the time from which instances are busy all the time: the rest are hand-offs."""
 _WAIT = 0.2
 """Share of the work on a request that it may wait: a batch that is gathered makes it wait, too."""
@@ -85,9 +85,11 @@ class Autoscaling:
             usage: as Triton counts it now.
             instances: that it has.
         """
+        if self._usage is not None and now - self._at < PERIOD_SECONDS:
+            return instances  # what ends in so short a time tells little
         before, self._usage = self._usage, usage
         seconds, self._at = now - self._at, now
-        if before is None or seconds <= 0:
+        if before is None:
             return instances
         new = usage.since(before)
         is_crowded = new.is_crowded(instances, seconds)

@@ -6,6 +6,7 @@ others last. The same code serves both. Its coroutines wait for nothing where a 
 """
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
@@ -39,13 +40,16 @@ class Streaming:
         failed: makes the error response of a Failure, and logs it.
         config: the model's configuration, parsed.
         read_streams: what the class reads of others; see ended_streams.py.
+        deadline: see execution_deadline.py; a step of a stream, up to its next chunk, is one
+            execution. None where there is none.
     """
 
-    def __init__(self, adapter, failed, config, read_streams):
+    def __init__(self, adapter, failed, config, read_streams, deadline=None):
         self._adapter = adapter
         self._failed = failed
         self._read_streams = read_streams
         self._limit = _limit(config)
+        self._in_time = contextlib.nullcontext if deadline is None else deadline.execution
         self._is_async = adapter.binding["is_async"]
         self._loop_thread = None
         self._streams = set()
@@ -79,6 +83,25 @@ class Streaming:
             loop = self._adapter.event_loop()
             loop.call_soon_threadsafe(loop.stop)
             self._loop_thread.join(_STOP_SECONDS)
+
+    def break_off(self, response):
+        """The process is about to end: end each stream with an error that ``response`` makes."""
+        with self._lock:
+            running = list(self._streams)
+        lost = [stream for stream in running if stream.leg.is_cancelled()]
+        for stream in running:
+            if stream not in lost:
+                self._end_now(stream, response())
+        if lost:
+            time.sleep(_GRACE_SECONDS)
+        for stream in lost:
+            self._end_now(stream, response())
+
+    def _end_now(self, stream, response):
+        try:
+            stream.end(response)
+        except Exception as error:  # noqa: BLE001 - the others are to be told all the same
+            pb_utils.Logger.log_error(f"a stream could not be ended: {error}")
 
     def _go_on(self, leg):
         stream = self._by_id.get(leg.stream)
@@ -131,9 +154,12 @@ class Streaming:
     async def _run(self, stream, arrays):
         failure = steps = None
         try:
-            steps = await self._steps(self._adapter.item_arguments(arrays))
+            arguments = self._adapter.item_arguments(arrays)
+            with self._in_time():
+                steps = await self._steps(arguments)
             while await stream.may_go_on():
-                value = await steps.next()
+                with self._in_time():
+                    value = await steps.next()
                 if value is _END:
                     break
                 stream.send(self._adapter.item_outputs(value))
@@ -142,7 +168,8 @@ class Streaming:
             failure = Failure(error)
         try:
             if steps is not None:
-                await steps.close()
+                with self._in_time():
+                    await steps.close()
         except BaseException as error:  # noqa: BLE001 - what its own finally raises
             failure = failure or Failure(error)
         if stream.is_lost:
