@@ -12,17 +12,10 @@ from typing import Any
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.calls import called_by
 from nosbuild.repository.config import read_config
-from nosbuild.repository.layout import GOLDEN, LOCK, ModelFolder
-from nosbuild.repository.lock import read_lock
+from nosbuild.repository.instance_memory import instance_bytes
+from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.served import versions_in_config
 
-_MIB = 2**20
-_PROCESS_BYTES = {"python": 32 * _MIB}
-_OTHER_PROCESS_BYTES = 64 * _MIB
-"""A worker with ONNX Runtime or TensorRT in it, and a model of no size."""
-_COPIES = {"python": 1}
-_OTHER_COPIES = 2
-"""A session's own copy of the weights beside those of the file."""
 _INSTANCES = {"python": 1}
 _OTHER_INSTANCES = 2
 """Triton's number where config.pbtxt has none."""
@@ -54,29 +47,7 @@ def _bytes(folder: ModelFolder, config: Any) -> int:
     groups = sum((group.count or 1) * (len(group.gpus) or 1) for group in config.instance_group)
     instances = groups or _INSTANCES.get(backend, _OTHER_INSTANCES)
     served = versions_in_config(config, folder.versions())
-    return sum(instances * _instance_bytes(folder.version(version), backend) for version in served)
-
-
-def _instance_bytes(version: Path, backend: str) -> int:
-    """At most, as the build measured it; from the files where it did not."""
-    try:
-        lock = read_lock(version / LOCK)
-    except RepositoryError:
-        lock = None
-    if lock is not None and lock.memory is not None:
-        return lock.memory["peak"]
-    process = _PROCESS_BYTES.get(backend, _OTHER_PROCESS_BYTES)
-    return process + _COPIES.get(backend, _OTHER_COPIES) * _served_bytes(version)
-
-
-def _served_bytes(version: Path) -> int:
-    """Files that a worker may read: not the golden samples."""
-    if not version.is_dir():
-        return 0
-    files = (file for file in version.rglob("*") if file.is_file())
-    return sum(
-        file.stat().st_size for file in files if GOLDEN not in file.relative_to(version).parts
-    )
+    return sum(instances * instance_bytes(folder.version(version), backend) for version in served)
 
 
 def _idle_seconds(config: Any) -> float:
