@@ -1,4 +1,4 @@
-"""The least number of bins, by a search that has nothing in common with what it is to check."""
+"""The least number of bins, by a search written apart from what it is to check."""
 
 from functools import cache
 

@@ -50,18 +50,20 @@ def plan(
 ) -> None:
     """Put models onto GPUs: as few as will do, then balanced; exit code 3 where not all fits."""
     from nosbuild.cli.placement_table import print_placement
+    from nosbuild.cli.printing import progress
     from nosbuild.errors import InputError
     from nosbuild.placement import place
 
-    found = place(
-        repository,
-        gpus,
-        models=None if models is None else [name.strip() for name in models.split(",")],
-        rates=rates,
-        reserve=reserve,
-        memory=memory,
-        utilisation=utilisation,
-    )
+    with progress().status("looking for the fewest GPUs"):
+        found = place(
+            repository,
+            gpus,
+            models=None if models is None else [name.strip() for name in models.split(",")],
+            rates=rates,
+            reserve=reserve,
+            memory=memory,
+            utilisation=utilisation,
+        )
     changed = found.apply() if apply and found.fits else []
     if as_json:
         from nosbuild.cli.printing import print_json

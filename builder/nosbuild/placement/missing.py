@@ -44,9 +44,7 @@ def what_is_missing(problem: Problem, *, proven: bool) -> Missing:
     advice = []
     if would_do is not None:
         more = would_do - len(problem.sizes)
-        advice.append(
-            f"{counted(would_do, 'GPU')} would do: these, and {more} more of the largest"
-        )
+        advice.append(f"{counted(would_do, 'GPU')} would do: these, and {more} more of the largest")
     if left_out:
         names = listed([f"{item.name} ({_each(item)})" for item in left_out])
         others = len(problem.items) > len(left_out)

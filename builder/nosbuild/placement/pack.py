@@ -10,8 +10,10 @@ from nosbuild.placement import cp_sat
 from nosbuild.placement.decreasing import balanced, pack_into
 from nosbuild.placement.lower_bound import at_least
 from nosbuild.placement.packing import Counts, Problem, in_order, least_left
+from nosbuild.placement.search import search
 
-DECREASING = "best-fit decreasing"
+DECREASING = "best-fit decreasing, short search"
+"""Without the solver."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def pack(problem: Problem, *, solver: bool = True) -> Packed:
     by = (cp_sat.solver_name() if solver else "") or DECREASING
     bound = at_least(problem)
     counts = _by_rules(problem, bound)
+    counts, bound = _by_search(problem, counts, bound)
     proven = counts is not None and len(counts) == bound
     if by != DECREASING and not proven and bound <= len(problem.sizes):
         solved = cp_sat.fewest(problem, bound, counts)
@@ -62,3 +65,16 @@ def _by_rules(problem: Problem, bound: int) -> Counts | None:
         if (counts := pack_into(problem, problem.largest(count))) is not None:
             return counts
     return None
+
+
+def _by_search(problem: Problem, known: Counts | None, bound: int) -> tuple[Counts | None, int]:
+    """Fewer GPUs, or a better bound, where a short search decides it."""
+    fewer = range(bound, len(problem.sizes) + 1 if known is None else len(known))
+    for count in fewer:
+        searched = search(problem, problem.largest(count))
+        if searched.counts is not None:
+            return searched.counts, bound
+        if not searched.is_impossible:
+            return known, bound
+        bound = count + 1
+    return known, bound

@@ -7,6 +7,7 @@ wrote can still be told from what somebody changed, and the next build keeps the
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -170,6 +171,8 @@ def _replace_all(writes: list[_Write]) -> None:
             (place / "after").write_text(write.after, encoding="utf-8")
             for file in place.iterdir():
                 shutil.copymode(write.folder.config, file)
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())  # the bytes reach the disk before the name does
             staging.append(place)
         done: list[tuple[_Write, Path]] = []
         try:

@@ -7,7 +7,8 @@ import pytest
 from exact_packing import fewest_bins, most_left
 from packing_problems import GIB, ROOM, pieces, problems
 
-from nosbuild.placement import cp_sat
+from nosbuild.placement import cp_sat, search
+from nosbuild.placement.decreasing import pack_into
 from nosbuild.placement.lower_bound import at_least
 from nosbuild.placement.pack import DECREASING, pack
 from nosbuild.placement.packing import BILLION, Item, Problem, least_left
@@ -32,23 +33,42 @@ def require_packed(problem, packed):
     assert found == {item.name: item.count for item in problem.items}
 
 
-@pytest.mark.parametrize("solver", [False, pytest.param(True, marks=needs_solver)])
-def test_two_hundred_random_problems_beside_the_optimum(optima, solver, monkeypatch):
+@pytest.mark.parametrize("way", ["rules", "search", pytest.param("solver", marks=needs_solver)])
+def test_two_hundred_random_problems_beside_the_optimum(optima, way, monkeypatch):
     monkeypatch.setattr(cp_sat, "_WORK_ON_BALANCE", 0.01)  # the number of GPUs is asked here
+    if way != "search":  # as where there are too many instances for it
+        monkeypatch.setattr(search, "_PIECES", 0)
     used, worst = [], (1.0, "")
     for (kind, problem), optimum in zip(PROBLEMS, optima, strict=True):
-        packed = pack(problem, solver=solver)
+        packed = pack(problem, solver=way == "solver")
         require_packed(problem, packed)
-        assert (packed.by == DECREASING) != solver
+        assert (packed.by == DECREASING) == (way != "solver")
         assert packed.at_least <= optimum <= len(packed.counts)
-        if packed.is_proven or solver:
+        if packed.is_proven or way != "rules":
             assert len(packed.counts) == optimum
         used.append(len(packed.counts))
         worst = max(worst, (len(packed.counts) / optimum, f"{kind} {len(packed.counts)}"))
     ratio = sum(used) / sum(optima)
-    print(f"solver {solver}: {sum(used)} GPUs, optimum {sum(optima)}, {ratio:.4f}; worst {worst}")
+    print(f"{way}: {sum(used)} GPUs, optimum {sum(optima)}, {ratio:.4f}; worst {worst}")
     assert ratio <= 1.05
     assert worst[0] <= 1.34
+
+
+def test_the_optimum_of_the_tests_is_one():
+    """By a table of all subsets, which is exact and short, and too slow for more than a few."""
+    rng = random.Random(2)
+    for _ in range(30):
+        sizes = [rng.randrange(1, 100) for _ in range(8)]
+        best = [(0, 0)] * 2**8  # bins that are full, and what is in the open one
+        for subset in range(1, 2**8):
+            ways = []
+            for piece, size in enumerate(sizes):
+                if subset >> piece & 1:
+                    bins, filled = best[subset ^ 1 << piece]
+                    fits = filled + size <= 100
+                    ways.append((bins, filled + size) if fits else (bins + 1, size))
+            best[subset] = min(ways)
+        assert fewest_bins(sizes, 100) == best[-1][0] + 1
 
 
 def test_the_bound_is_never_above_the_optimum_and_often_it(optima):
@@ -57,22 +77,32 @@ def test_the_bound_is_never_above_the_optimum_and_often_it(optima):
     assert sum(bound == best for bound, best in zip(bounds, optima, strict=True)) > 150
 
 
-@needs_solver
-def test_the_solver_finds_what_rules_of_thumb_miss_and_proves_it():
+@pytest.mark.parametrize("solver", [False, pytest.param(True, marks=needs_solver)])
+def test_what_rules_of_thumb_miss_is_searched_for_and_proven(solver, monkeypatch):
     found_by_rules = 0
     rng = random.Random(3)
-    for _ in range(40):
+    if solver:
+        monkeypatch.setattr(search, "_PIECES", 0)
+    for _ in range(30):
         # 4 GPUs, filled to the last byte by cuts at random: nothing but the right sets fits.
         sizes = []
         for _ in range(4):
-            cuts = sorted(rng.sample(range(1, 1000), 3))
+            cuts = sorted(rng.sample(range(1, 1000), 2))
             sizes += [b - a for a, b in zip([0, *cuts], [*cuts, 1000], strict=True)]
         problem = Problem(tuple(Item(f"m{i}", 1, s) for i, s in enumerate(sizes)), (1000,) * 6)
-        solved = pack(problem)
-        require_packed(problem, solved)
-        assert (len(solved.counts), solved.is_proven) == (4, True)
-        found_by_rules += len(pack(problem, solver=False).counts) == 4
-    assert found_by_rules < 40
+        packed = pack(problem, solver=solver)
+        require_packed(problem, packed)
+        assert (len(packed.counts), packed.is_proven) == (4, True)
+        found_by_rules += pack_into(problem, range(4)) is not None
+    assert found_by_rules < 30
+
+
+def test_a_search_that_takes_too_long_decides_nothing(monkeypatch):
+    monkeypatch.setattr(search, "_NODES", 3)
+    sizes = [44, 24, 24, 22, 21, 17, 8, 8, 6, 6]
+    problem = Problem(tuple(Item(f"m{i}", 1, s) for i, s in enumerate(sizes)), (61,) * 3)
+    searched = search.search(problem, range(3))
+    assert (searched.counts, searched.is_impossible) == (None, False)
 
 
 @needs_solver
