@@ -20,7 +20,7 @@ def test_three_gib_on_a_card_of_eighty_are_three_eightieths(model, repository):
     model("m", memory={"device_peak": 3 * GIB})
     found = nosbuild.place(repository, "80GiB")
     assert found.gpus[0].fraction == Fraction(3, 80)
-    assert (found.gpus[0].used, found.gpus[0].left) == (3 * GIB, 76 * GIB)
+    assert (found.gpus[0].used_bytes, found.gpus[0].left_bytes) == (3 * GIB, 76 * GIB)
     assert found.as_json()["gpus"][0]["fraction"] == "3/80"
     assert need(found, "m").bytes_from == "measured"
     assert (found.fits, found.gpus_used, found.at_least, found.is_exact) == (True, 1, 1, True)
@@ -76,7 +76,7 @@ def test_models_for_the_cpu_are_on_the_host_with_the_reason(model, repository):
         "hand": "KIND_CPU in config.pbtxt",
         "script": "Triton puts a Python model that says nothing on the CPU",
     }
-    assert found.host_used == 2 * GIB + 2 * 64 * MIB + 32 * MIB
+    assert found.host_used_bytes == 2 * GIB + 2 * 64 * MIB + 32 * MIB
     assert set(found.gpus[0].instances) == {"gpu", "both"}
     assert found.fits
     small = place(repository, "80GiB", memory="1GiB")
@@ -144,7 +144,7 @@ def test_a_throughput_that_is_not_known_is_asked_for(model, repository, tmp_path
 def test_bytes_may_be_given(model, repository):
     model("m")
     found = place(repository, "80GiB", rates={"m": {"memory": "3GiB", "instances": 4}})
-    assert (need(found, "m").bytes_from, found.gpus[0].used) == ("given", 12 * GIB)
+    assert (need(found, "m").bytes_from, found.gpus[0].used_bytes) == ("given", 12 * GIB)
 
 
 def test_a_model_larger_than_any_gpu(model, repository):

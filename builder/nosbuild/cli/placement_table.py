@@ -60,11 +60,11 @@ def _gpus(found: Placement) -> Table:
         there = ", ".join(f"{name} × {count}" for name, count in sorted(gpu.instances.items()))
         rows.add_row(
             str(gpu.index),
-            gibibytes(gpu.size),
+            gibibytes(gpu.size_bytes),
             there or "[dim]unused[/]",
-            gibibytes(gpu.used) if there else "",
+            gibibytes(gpu.used_bytes) if there else "",
             _share(gpu.fraction) if there else "",
-            gibibytes(gpu.left),
+            gibibytes(gpu.left_bytes),
             *([percent(float(gpu.time)) if gpu.time else ""] if timed else []),
         )
     return rows
@@ -94,8 +94,8 @@ def _models(found: Placement) -> Table:
 
 
 def _host(found: Placement) -> str:
-    said = f"on the host: {counted(len(found.host), 'model')}, {gibibytes(found.host_used)}"
-    return said if found.memory is None else f"{said} of {gibibytes(found.memory)}"
+    said = f"on the host: {counted(len(found.host), 'model')}, {gibibytes(found.host_used_bytes)}"
+    return said if found.host_bytes is None else f"{said} of {gibibytes(found.host_bytes)}"
 
 
 def _verdict(found: Placement) -> str:

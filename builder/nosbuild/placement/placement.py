@@ -16,26 +16,26 @@ class PlacedGpu:
     """One GPU, and what is on it."""
 
     index: int
-    size: int
-    """Bytes of its memory."""
-    reserved: int
-    """Bytes that no model may take."""
-    used: int
-    """Bytes of the instances."""
+    size_bytes: int
+    """Its memory."""
+    reserved_bytes: int
+    """What no model may take."""
+    used_bytes: int
+    """What the instances take."""
     instances: dict[str, int]
     """Model -> instances here."""
     time: Fraction
     """Share of its time that the rates ask for; models without a rate do not count."""
 
     @property
-    def left(self) -> int:
-        """Bytes that another instance could take."""
-        return self.size - self.reserved - self.used
+    def left_bytes(self) -> int:
+        """What another instance could take."""
+        return self.size_bytes - self.reserved_bytes - self.used_bytes
 
     @property
     def fraction(self) -> Fraction:
         """Share of its memory that the instances take, exactly."""
-        return Fraction(self.used, self.size)
+        return Fraction(self.used_bytes, self.size_bytes)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Placement:
     """It is proven that fewer GPUs do not suffice; and, where something is left out, that not all
     fits."""
     utilisation: Fraction
-    memory: int | None = None
+    host_bytes: int | None = None
     """Bytes of the host for the models there; None where nothing was said."""
     missing: tuple[str, ...] = ()
     """What does not fit, a sentence each; empty where all fits."""
@@ -91,7 +91,7 @@ class Placement:
         return tuple(need for need in self.needs if not need.on_gpu)
 
     @property
-    def host_used(self) -> int:
+    def host_used_bytes(self) -> int:
         """Bytes of the host that they take."""
         return sum(need.bytes for need in self.host)
 
@@ -131,7 +131,7 @@ class Placement:
             "gpus": [
                 {
                     **asdict(gpu),
-                    "left": gpu.left,
+                    "left_bytes": gpu.left_bytes,
                     "fraction": str(gpu.fraction),
                     "time": str(gpu.time),
                 }
@@ -145,7 +145,7 @@ class Placement:
                 }
                 for need in self.needs
             ],
-            "host": {"memory": self.memory, "used": self.host_used},
+            "host": {"memory_bytes": self.host_bytes, "used_bytes": self.host_used_bytes},
             "left_out": [asdict(one) for one in self.left_out],
             "missing": list(self.missing),
             "advice": list(self.advice),

@@ -109,7 +109,7 @@ def _placement(
         at_least=packed.at_least,
         is_exact=exact,
         utilisation=share,
-        memory=host,
+        host_bytes=host,
         missing=missing.sentences,
         advice=missing.advice,
         would_do=missing.would_do,
@@ -131,9 +131,9 @@ def _gpus(
         there = counts.get(position, {})
         yield PlacedGpu(
             index=card.index,
-            size=card.size,
-            reserved=kept,
-            used=sum(by_name[name].bytes_each * count for name, count in there.items()),
+            size_bytes=card.size,
+            reserved_bytes=kept,
+            used_bytes=sum(by_name[name].bytes_each * count for name, count in there.items()),
             instances=there,
             time=sum(
                 (by_name[name].time_each * count for name, count in there.items()), Fraction(0)
@@ -142,13 +142,15 @@ def _gpus(
 
 
 def _with_host(placement: Placement) -> Placement:
-    over = placement.host_used - placement.memory if placement.memory is not None else 0
+    if placement.host_bytes is None:
+        return placement
+    over = placement.host_used_bytes - placement.host_bytes
     if over <= 0:
         return placement
     names = listed([need.model for need in placement.host])
     said = (
         f"the host has {gibibytes(over)} too little for {names}: "
-        f"{gibibytes(placement.host_used)} of {gibibytes(placement.memory or 0)} (--memory)"
+        f"{gibibytes(placement.host_used_bytes)} of {gibibytes(placement.host_bytes)} (--memory)"
     )
     return replace(placement, missing=(*placement.missing, said))
 
