@@ -202,6 +202,7 @@ def test_time_that_does_not_suffice(model, repository):
         ({"gpus": "80GiB", "models": ["mm"]}, "did you mean 'm'?"),
         ({"gpus": "80GiB", "models": ["unbuilt"]}, "nosbuild build"),
         ({"gpus": "80GiB", "rates": {"mm": 3}}, "did you mean 'm'?"),
+        ({"gpus": "80GiB", "rates": {"m": {"rate": 10**9, "throughput": 1}}}, "more than 4,096"),
         ({"gpus": "80GiB", "reserve": "80GiB"}, "leaves nothing of GPU 0"),
         ({"gpus": "80GiB", "reserve": "much"}, "--reserve: 'much' is no size"),
         ({"gpus": "80GiB", "memory": -1}, "--memory: -1 is no size"),

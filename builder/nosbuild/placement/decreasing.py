@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from nosbuild.placement.packing import Counts, Item, Problem, least_left
 
+_PARTS = 1000
+"""Of a GPU, to which the balance is told apart."""
 _NODES = 4000
 """Of the search for what fills one GPU best."""
 
@@ -42,7 +44,7 @@ def balanced(problem: Problem, counts: Counts) -> Counts:
         candidate = _counts(spread, gpus)
         if least_left(problem, candidate) > low and len(candidate) == len(gpus):
             best, low = candidate, least_left(problem, candidate)
-    while high - low > 1:
+    while high - low > max(1, min(sizes) // _PARTS):
         kept = (low + high) // 2
         found = _by_rules(problem, [size - kept for size in sizes])
         if found is None:

@@ -28,6 +28,8 @@ RESERVE = "1GiB"
 UTILISATION = "0.7"
 """Above it a queue grows much longer than the work in it."""
 
+_MOST_INSTANCES = 4096
+
 
 def place(
     repository: Path | str,
@@ -68,6 +70,7 @@ def place(
     wanted = _rates(rates)
     names, notes = _names(folder, models, wanted)
     needs = needs_of(folder, names, wanted, share)
+    _require_so_few(needs)
     return _placement(folder, cards, kept, needs, share, host, notes, solver)
 
 
@@ -199,6 +202,17 @@ def _rates(rates: Path | str | Mapping[str, Any] | None) -> Rates:
     if rates is None:
         return NONE
     return rates_of(rates) if isinstance(rates, Mapping) else read_rates(Path(rates))
+
+
+def _require_so_few(needs: Sequence[Need]) -> None:
+    instances = sum(need.instances for need in needs if need.on_gpu)
+    if instances > _MOST_INSTANCES:
+        most = max((need for need in needs if need.on_gpu), key=lambda need: need.instances)
+        raise InputError(
+            f"{instances:,} instances on GPUs are more than {_MOST_INSTANCES:,}, the most that are "
+            f"placed; {most.model} has {most.instances:,} of them ({most.why_instances})",
+            "Check its rate and throughput, or plan for one server of several alike.",
+        )
 
 
 def _reserved(reserve: str | int, cards: Sequence[GpuSize]) -> int:
