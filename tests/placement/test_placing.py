@@ -1,13 +1,16 @@
 """From a repository on the disk to a Placement."""
 
+import inspect
 from fractions import Fraction
 
 import pytest
 from placed_models import CPU, GIB, GPU
 
 import nosbuild
+from nosbuild.cli.plan import plan
 from nosbuild.errors import InputError, RepositoryError, SpecError
 from nosbuild.placement import place
+from nosbuild.placement.placing import RESERVE, UTILISATION
 
 MIB = 2**20
 
@@ -92,7 +95,7 @@ def test_an_ensemble_is_its_parts(model, repository):
     model("b", speed=(200.0, 2))
     model("c")
     model("both", f'platform: "ensemble" ensemble_scheduling {{ {steps} }}')
-    found = place(repository, "8x80GiB", models=["both"])
+    found = place(repository, "8x80GiB", models="both")
     assert [need.model for need in found.needs] == ["a", "b"]
     assert found.notes == ("not counted, since --models leaves them out: c",)
     found = place(repository, "8x80GiB", rates={"both": 140, "a": 70}, utilisation=1)
@@ -235,6 +238,33 @@ def test_instances_that_cannot_be_placed(model, repository, groups, message):
     with pytest.raises(RepositoryError, match=message) as caught:
         place(repository, "80GiB")
     assert "--models" in caught.value.remedy
+
+
+def test_rates_of_a_model_on_the_host_are_told_and_not_written(model, repository):
+    config = model("m", CPU, speed=(100.0, 2), variant="onnx-fp32") / "config.pbtxt"
+    before = config.read_bytes()
+    found = place(repository, "80GiB", rates={"m": 105}, memory="80GiB")
+    assert need(found, "m").instances == 3
+    assert found.notes == (
+        "m is for the host, of which nothing is written: for 3 instances build it with "
+        "instances: 3",
+    )
+    assert found.apply() == []
+    assert config.read_bytes() == before
+
+
+def test_who_calls_what_is_left_out(model, repository):
+    model("large", memory={"device_peak": 90 * GIB})
+    step = 'step { model_name: "large" }'
+    model("calls", f'platform: "ensemble" ensemble_scheduling {{ {step} }}')
+    found = place(repository, "80GiB")
+    assert found.notes == ("calls calls large, and is of no use without",)
+    assert found.advice == ("left out: large (1 instance of 90.00 GiB)",)
+
+
+def test_the_command_line_has_the_same_defaults():
+    defaults = inspect.signature(plan).parameters
+    assert (defaults["reserve"].default, defaults["utilisation"].default) == (RESERVE, UTILISATION)
 
 
 def test_what_is_not_built_is_told(model, repository):

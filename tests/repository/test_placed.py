@@ -74,6 +74,15 @@ def test_a_build_for_the_cpu_ends_the_placement_and_says_so(publish, repository,
     assert check_repository(repository) == []
 
 
+def test_a_parameter_changed_by_hand_is_a_change_by_hand(publish, repository, model):
+    publish("first", ON_GPU)
+    write_placements(repository, {"m": {0: 1}})
+    config = model / "config.pbtxt"
+    config.write_text(config.read_text().replace("instance_group { count", "instance_grou { count"))
+    [finding] = check_repository(repository)
+    assert "is not what version 1 was built with" in finding.message
+
+
 def test_settings_of_a_group_stay_and_a_config_by_hand_says_who_wrote_it(repository):
     folder = repository / "hand"
     (folder / "1").mkdir(parents=True)

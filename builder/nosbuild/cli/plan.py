@@ -58,7 +58,7 @@ def plan(
         found = place(
             repository,
             gpus,
-            models=None if models is None else [name.strip() for name in models.split(",")],
+            models=models,
             rates=rates,
             reserve=reserve,
             memory=memory,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nosbuild.errors import HostError
 from nosbuild.placement.packing import Counts, Problem, in_order, least_left
 
 EXTRA = "pip install 'nosbuild[plan]'"
@@ -74,12 +75,23 @@ def most_room(problem: Problem, counts: Counts) -> Counts:
     return model.counts(solver) if status in ("OPTIMAL", "FEASIBLE") else counts
 
 
+def _cp_model() -> Any:
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError as exc:
+        raise HostError(
+            f"OR-tools is installed, but cannot be used: {exc}",
+            f"Install it again ({EXTRA}), or remove it (pip uninstall ortools): a plan is found "
+            "without it, too.",
+        ) from exc
+    return cp_model
+
+
 class _Model:
     """Variables: instances of each model on each GPU, and whether a GPU is used."""
 
     def __init__(self, problem: Problem, gpus: tuple[int, ...], known: Counts | None) -> None:
-        from ortools.sat.python import cp_model
-
+        cp_model = _cp_model()
         self.problem = problem
         self.gpus = gpus
         self.model = cp_model.CpModel()
@@ -119,9 +131,7 @@ class _Model:
                 self.model.add_hint(variable, known.get(gpu, {}).get(item.name, 0))
 
     def solve(self, work: float) -> tuple[Any, str]:
-        from ortools.sat.python import cp_model
-
-        solver = cp_model.CpSolver()
+        solver = _cp_model().CpSolver()
         solver.parameters.num_workers = 1  # several race, and end another way each time
         solver.parameters.random_seed = 1
         solver.parameters.max_deterministic_time = work

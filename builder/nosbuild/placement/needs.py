@@ -15,7 +15,11 @@ from nosbuild.report.published_speed import published_speed
 from nosbuild.report.units import percent, significant
 from nosbuild.repository.calls import newest_served
 from nosbuild.repository.config import read_config
-from nosbuild.repository.instance_memory import estimated_bytes, measured_bytes
+from nosbuild.repository.instance_memory import (
+    configured_instances,
+    estimated_bytes,
+    measured_bytes,
+)
 from nosbuild.repository.layout import LOCK, ModelFolder
 from nosbuild.repository.lock import read_lock
 from nosbuild.repository.placed import without_placement
@@ -38,6 +42,8 @@ class Need:
     """Why its place is the host; empty where it is a GPU."""
     instances: int
     why_instances: str
+    configured: int
+    """Instances as config.pbtxt has them."""
     bytes_each: int
     """Of one instance, in the GPU's or the host's memory."""
     bytes_from: BytesFrom
@@ -121,18 +127,29 @@ def _need(
     rate = wanted.rate
     if passed_on is not None and wanted.instances is None:
         rate = (rate or Fraction(0)) + passed_on
-    if rate is None:
-        instances, why = _instances(config, on_gpu), "config.pbtxt"
-        if wanted.instances is not None:
-            instances, why = wanted.instances, "as wanted"
-        return Need(folder.name, on_gpu, why_host, instances, why, size, size_from)
-    each, whole = _throughput(folder, config, wanted, rates)
-    instances = ceil(rate / (each * utilisation))
-    why = f"{significant(float(rate))} items/s, one does {significant(float(each))}"
-    if utilisation != 1:
-        why += f", in use to {percent(float(utilisation))}"
-    time = min(rate / instances / whole, utilisation) if on_gpu else Fraction(0)
-    return Need(folder.name, on_gpu, why_host, instances, why, size, size_from, time)
+    configured = instances = _instances(config, on_gpu)
+    why, time = "config.pbtxt", Fraction(0)
+    if rate is not None:
+        each, whole = _throughput(folder, config, wanted, rates)
+        instances = ceil(rate / (each * utilisation))
+        why = f"{significant(float(rate))} items/s, one does {significant(float(each))}"
+        if utilisation != 1:
+            why += f", in use to {percent(float(utilisation))}"
+        if on_gpu:
+            time = min(rate / instances / whole, utilisation)
+    elif wanted.instances is not None:
+        instances, why = wanted.instances, "as wanted"
+    return Need(
+        model=folder.name,
+        on_gpu=on_gpu,
+        why_host=why_host,
+        instances=instances,
+        why_instances=why,
+        configured=configured,
+        bytes_each=size,
+        bytes_from=size_from,
+        time_each=time,
+    )
 
 
 def _place(folder: ModelFolder, config: Any) -> tuple[bool, str]:
@@ -192,9 +209,8 @@ def _bytes(folder: ModelFolder, config: Any, on_gpu: bool) -> tuple[int, BytesFr
 
 
 def _instances(config: Any, on_gpu: bool) -> int:
-    """Without ``gpus`` a group means each GPU there is: here, one of them."""
-    groups = sum((group.count or 1) * (len(group.gpus) or 1) for group in config.instance_group)
-    return groups or (1 if on_gpu else _INSTANCES.get(config.backend, _OTHER_INSTANCES))
+    by_default = 1 if on_gpu else _INSTANCES.get(config.backend, _OTHER_INSTANCES)
+    return configured_instances(config) or by_default
 
 
 def _throughput(

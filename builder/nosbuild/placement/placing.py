@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
@@ -17,8 +17,8 @@ from nosbuild.placement.pack import pack
 from nosbuild.placement.packing import BILLION, Counts, Item, Problem
 from nosbuild.placement.placement import LeftOut, PlacedGpu, Placement
 from nosbuild.placement.rates import NONE, Rates, rates_of, read_rates
-from nosbuild.report.units import gibibytes
-from nosbuild.repository.calls import with_called
+from nosbuild.report.units import counted, gibibytes
+from nosbuild.repository.calls import called_by, with_called
 from nosbuild.repository.layout import known_models
 from nosbuild.spec.problems import did_you_mean, listed
 from nosbuild.store.limit import parse_size
@@ -35,7 +35,7 @@ def place(
     repository: Path | str,
     gpus: str,
     *,
-    models: Iterable[str] | None = None,
+    models: Iterable[str] | str | None = None,
     rates: Path | str | Mapping[str, Any] | None = None,
     reserve: str | int = RESERVE,
     memory: str | int | None = None,
@@ -47,7 +47,7 @@ def place(
     Args:
         repository: Triton's model repository; what is not built in it is left out.
         gpus: ``80GiB``, ``4x80GiB``, ``2x80GiB,1x24GiB``; ``here`` for this machine's.
-        models: only these, and what they call; None for all.
+        models: only these (names, or ``a,b``), and what they call; None for all.
         rates: items a second that are wanted of models, as a mapping or a ``rates.yaml``; a model
             that it does not name has as many instances as its config.pbtxt says.
         reserve: of each GPU, kept free of models; a size, or bytes.
@@ -66,6 +66,8 @@ def place(
     cards = parse_gpus(gpus)
     kept = _reserved(reserve, cards)
     share = _share(utilisation)
+    if isinstance(models, str):
+        models = [name.strip() for name in models.split(",")]
     host = None if memory is None else _size("--memory", memory)
     wanted = _rates(rates)
     names, notes = _names(folder, models, wanted)
@@ -116,9 +118,23 @@ def _placement(
         missing=missing.sentences,
         advice=missing.advice,
         would_do=missing.would_do,
-        notes=tuple(notes),
+        notes=(*notes, *_notes(repository, needs, left_out)),
     )
     return _with_host(placement)
+
+
+def _notes(repository: Path, needs: Sequence[Need], left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """What does not follow from the tables."""
+    for need in needs:
+        if not need.on_gpu and need.instances != need.configured:
+            yield (
+                f"{need.model} is for the host, of which nothing is written: for "
+                f"{counted(need.instances, 'instance')} build it with instances: {need.instances}"
+            )
+    out = {one.model for one in left_out}
+    for folder in known_models(repository):
+        if called := out.intersection(called_by(folder)):
+            yield f"{folder.name} calls {listed(sorted(called))}, and is of no use without"
 
 
 def _item(need: Need) -> Item:

@@ -1,8 +1,11 @@
-"""A version folder goes in; the bytes that one instance of it holds come out."""
+"""A version folder, or a ModelConfig, goes in; what an instance holds, or how many there are, comes
+out.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import GOLDEN, LOCK
@@ -18,6 +21,14 @@ _OTHER_COPIES = 2
 _PEAK = "peak"
 _DEVICE_PEAK = "device_peak"
 """In a lock's ``memory``: the most bytes of main memory, and of a GPU's."""
+
+
+def configured_instances(config: Any) -> int:
+    """Instances that a config.pbtxt names, of each version; 0 where it leaves them to Triton.
+
+    A group without ``gpus`` that runs on GPUs means each that there is; here, one.
+    """
+    return sum((group.count or 1) * (len(group.gpus) or 1) for group in config.instance_group)
 
 
 def instance_bytes(version: Path, backend: str) -> int:

@@ -48,7 +48,11 @@ def without_placement(config: Any) -> Any:
     found = type(config)()
     found.CopyFrom(config)
     if is_placed(config):
-        before = text_format.Parse(config.parameters[BEFORE_PLACEMENT].string_value, type(config)())
+        text = config.parameters[BEFORE_PLACEMENT].string_value
+        try:
+            before = text_format.Parse(text, type(config)())
+        except text_format.ParseError:
+            return found  # changed by hand: what was there is not known
         del found.instance_group[:]
         found.instance_group.extend(before.instance_group)
         del found.parameters[BEFORE_PLACEMENT]

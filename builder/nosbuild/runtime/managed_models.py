@@ -12,7 +12,7 @@ from typing import Any
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.calls import called_by
 from nosbuild.repository.config import read_config
-from nosbuild.repository.instance_memory import instance_bytes
+from nosbuild.repository.instance_memory import configured_instances, instance_bytes
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.served import versions_in_config
 
@@ -44,8 +44,7 @@ def _bytes(folder: ModelFolder, config: Any) -> int:
     if config.platform == "ensemble" or config.HasField("ensemble_scheduling"):
         return 0  # no process of its own
     backend = config.backend
-    groups = sum((group.count or 1) * (len(group.gpus) or 1) for group in config.instance_group)
-    instances = groups or _INSTANCES.get(backend, _OTHER_INSTANCES)
+    instances = configured_instances(config) or _INSTANCES.get(backend, _OTHER_INSTANCES)
     served = versions_in_config(config, folder.versions())
     return sum(instances * instance_bytes(folder.version(version), backend) for version in served)
 
