@@ -12,6 +12,7 @@ from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
+    from nosbuild.placement import Placement, place
     from nosbuild.runtime import InferenceService, serve
     from nosbuild.spec import ModelSpec, load_spec
     from nosbuild.steps import BuildResult, build
@@ -22,10 +23,12 @@ __all__ = [
     "InferenceService",
     "ModelSpec",
     "NosError",
+    "Placement",
     "Refused",
     "__version__",
     "build",
     "load_spec",
+    "place",
     "serve",
 ]
 
@@ -34,9 +37,11 @@ _HOMES = {
     "InferenceService": "nosbuild.runtime",
     "ModelSpec": "nosbuild.spec",
     "NosError": "nosbuild.errors",
+    "Placement": "nosbuild.placement",
     "Refused": "nosbuild.errors",
     "build": "nosbuild.steps",
     "load_spec": "nosbuild.spec",
+    "place": "nosbuild.placement",
     "serve": "nosbuild.runtime",
 }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import LOCK, ModelFolder
-from nosbuild.repository.lock import read_lock
+from nosbuild.repository.lock import Lock, read_lock
 
 if TYPE_CHECKING:
     from nosbuild.spec import ModelSpec
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 def built_versions(folder: ModelFolder) -> list[int]:
     """The versions that a build made, ascending; folders without a lock are the user's."""
     return [v for v in folder.versions() if (folder.version(v) / LOCK).is_file()]
+
+
+def newest_lock(folder: ModelFolder) -> Lock | None:
+    """Of the newest version that a build made; None where nothing usable is there."""
+    versions = built_versions(folder)
+    try:
+        return read_lock(folder.version(versions[-1]) / LOCK) if versions else None
+    except RepositoryError:
+        return None  # broken, or of another nosbuild: a build publishes anew
 
 
 def alike_versions(folder: ModelFolder, interface: str) -> list[int]:
