@@ -185,7 +185,7 @@ def _publish_locked(
         libraries=origins.host.libraries,
         host={k: v for k, v in asdict(origins.host).items() if k != "libraries"},
         proof=variant.proof.model_dump(mode="json"),
-        memory=variant.memory.model_dump() if variant.memory else None,
+        memory=variant.memory.model_dump(exclude_none=True) if variant.memory else None,
         tensors=spec.section("inputs", "outputs", "dims"),
         spec=origins.spec,
         nosbuild=origins.nosbuild,
