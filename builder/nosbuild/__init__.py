@@ -12,6 +12,7 @@ from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
+    from nosbuild.placement import Placement, place
     from nosbuild.rollout import serve, watching
     from nosbuild.runtime import InferenceService
     from nosbuild.spec import ModelSpec, load_spec
@@ -23,10 +24,12 @@ __all__ = [
     "InferenceService",
     "ModelSpec",
     "NosError",
+    "Placement",
     "Refused",
     "__version__",
     "build",
     "load_spec",
+    "place",
     "serve",
     "watching",
 ]
@@ -36,9 +39,11 @@ _HOMES = {
     "InferenceService": "nosbuild.runtime",
     "ModelSpec": "nosbuild.spec",
     "NosError": "nosbuild.errors",
+    "Placement": "nosbuild.placement",
     "Refused": "nosbuild.errors",
     "build": "nosbuild.steps",
     "load_spec": "nosbuild.spec",
+    "place": "nosbuild.placement",
     "serve": "nosbuild.rollout",
     "watching": "nosbuild.rollout",
 }

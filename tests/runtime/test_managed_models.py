@@ -51,7 +51,7 @@ def test_memory_of_gpus_is_estimated_where_the_config_says_which(tmp_path):
     )
     model(tmp_path, "detect", f'backend: "onnxruntime" {groups}', MIB)
     told = managed_models(tmp_path, ["detect"])["detect"]
-    assert told["gpu_bytes"] == {"0": 2 * 2 * MIB, "1": 2 * 2 * MIB}
+    assert told["gpu_bytes"] == {"0": 2 * 66 * MIB, "1": 2 * 66 * MIB}
 
 
 def test_what_the_build_measured_counts_in_place_of_an_estimate(tmp_path):

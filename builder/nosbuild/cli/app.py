@@ -19,6 +19,7 @@ from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
 from nosbuild.cli.models import load, pin, scale, unload, unpin
 from nosbuild.cli.new import new
+from nosbuild.cli.plan import plan
 from nosbuild.cli.prove import prove
 from nosbuild.cli.run import run
 from nosbuild.cli.schema import schema
@@ -55,7 +56,7 @@ def _root(
 
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
-    ("Serve", (serve, ls, status, run, bench, load, unload, pin, unpin, scale)),
+    ("Serve", (serve, ls, plan, status, run, bench, load, unload, pin, unpin, scale)),
     ("Look", (diff, doctor, schema)),
 ):
     for _command in _commands:

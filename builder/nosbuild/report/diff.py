@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nosbuild.report.build_report import BuildReport
-from nosbuild.repository.layout import LOCK, REPORT
+from nosbuild.report.published_speed import published_speed
+from nosbuild.repository.layout import LOCK
 from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.verify.measure import Measurement
 
@@ -189,23 +188,11 @@ def _figures(speed: Measurement) -> dict[str, float]:
 
 
 def _speed(folder: Path, notes: list[str]) -> Measurement | None:
-    """Of the published variant; versions of an older nosbuild hold its Measurement alone."""
-    try:
-        text = (folder / REPORT).read_text(encoding="utf-8")
-        if "variants" not in json.loads(text):
-            return Measurement.model_validate_json(text)
-        report = BuildReport.model_validate_json(text)
-    except OSError as exc:
-        notes.append(f"speed: not known, the report cannot be read ({exc})")
-        return None
-    except (ValueError, TypeError):
-        notes.append(f"speed: not known, {folder / REPORT} is no report of this nosbuild")
-        return None
-    speeds = [row.speed for row in report.variants if row.name == report.published]
-    if not speeds or speeds[0] is None:
-        notes.append(f"speed: {folder} was not measured")
-        return None
-    return speeds[0]
+    found = published_speed(folder)
+    if isinstance(found, Measurement):
+        return found
+    notes.append(f"speed: not known, {found}")
+    return None
 
 
 def _sizes(before: Lock, after: Lock, folders: tuple[Path, Path]) -> Iterator[Change]:

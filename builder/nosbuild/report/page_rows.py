@@ -221,7 +221,8 @@ def memory_sentence(memory: Memory) -> str:
     """What one instance holds, idle and at most."""
     items = "" if memory.batch == 1 else f", which is while it answers {memory.batch} at once"
     idle, peak = byte_size(memory.idle), byte_size(memory.peak)
-    return f"An instance in a process of its own holds {idle}, and {peak} at most{items}."
+    gpu = f" Of the GPU it holds {byte_size(memory.device_peak)}." if memory.device_peak else ""
+    return f"An instance in a process of its own holds {idle}, and {peak} at most{items}.{gpu}"
 
 
 def placement_rows(speed: Measurement) -> list[PlacementRow]:

@@ -58,6 +58,11 @@ def byte_size(size: int) -> str:
     return f"{size} B"
 
 
+def gibibytes(size: int) -> str:
+    """``3.10 GiB``; mebibytes below one."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
 def counted(count: int, noun: str) -> str:
     """``1 sample``, ``212 samples``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -23,6 +23,7 @@ from nosbuild.repository.layout import (
     known_models,
 )
 from nosbuild.repository.lock import Lock, read_lock, spec_digest
+from nosbuild.repository.placed import without_placement
 from nosbuild.repository.proven import differences, engine_refusal
 from nosbuild.repository.python_check import python_changes
 from nosbuild.repository.python_config import PYTHON
@@ -271,8 +272,7 @@ class _Check:
         yield from self._spec(lock, built, served)
 
     def _settings(self, config: Any, lock: Lock) -> Iterator[Finding]:
-        unversioned = type(config)()
-        unversioned.CopyFrom(config)
+        unversioned = without_placement(config)
         del unversioned.version_policy.specific.versions[:]
         unversioned.version_policy.specific.SetInParent()
         if sha256_of_value(write_text(unversioned)) != lock.config_sha256:

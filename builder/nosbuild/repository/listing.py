@@ -8,6 +8,7 @@ from typing import Any
 
 from nosbuild.errors import SpecError
 from nosbuild.repository.config import read_config
+from nosbuild.repository.instance_memory import configured_instances
 from nosbuild.repository.layout import LOCK, ModelFolder, known_models
 from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.repository.refused import refusal_of
@@ -65,8 +66,7 @@ def _built(folder: ModelFolder) -> ModelRow:
 def _memory(lock: Lock | None, config: Any) -> int:
     if lock is None or lock.memory is None:
         return 0
-    instances = sum(group.count or 1 for group in config.instance_group) or 1
-    return instances * lock.memory["peak"]
+    return (configured_instances(config) or 1) * lock.memory["peak"]
 
 
 def _unbuilt(folder: ModelFolder) -> ModelRow:

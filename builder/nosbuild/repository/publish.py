@@ -35,10 +35,11 @@ from nosbuild.repository.layout import (
     WARMUP,
     ModelFolder,
 )
-from nosbuild.repository.lock import Lock, read_lock, write_lock
+from nosbuild.repository.lock import Lock, write_lock
+from nosbuild.repository.placed import keep_placement
 from nosbuild.repository.pruning import prune_versions, warmup_prefix
 from nosbuild.repository.refused import refusal_of
-from nosbuild.repository.served import alike_versions, built_versions, served_versions
+from nosbuild.repository.served import alike_versions, newest_lock, served_versions
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.store.host_errors import host_errors
 from nosbuild.store.locks import shared_lock
@@ -78,6 +79,8 @@ class Publication:
     """What was written, or that nothing had changed."""
     replaced: str = ""
     """Variant of the newest version before it; empty where there was none."""
+    note: str = ""
+    """What became of a placement on GPUs; empty where there is nothing to say."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -146,11 +149,13 @@ def _publish_locked(
             *([] if variant.proof.passed else ["unproven"]),
         ]
     )
-    newest = _newest(folder)
+    newest = newest_lock(folder)
     if newest and newest.identity == identity and _intact(folder, newest):
         _check_not_refused(folder, newest.version)
         served = served_versions(spec, alike_versions(folder, interface))
-        config = write_text(model_config(variant, spec, messages, served))
+        settled = model_config(variant, spec, messages, served)
+        keep_placement(settled, folder, newest.spec, origins.spec)
+        config = write_text(settled)
         if _reads(folder, config) and _has_all(folder, files):
             return Publication(folder.path, newest.version, is_new=False, why=NOTHING)
         with _unchanged(folder):
@@ -158,7 +163,9 @@ def _publish_locked(
         return Publication(folder.path, newest.version, is_new=False, why="config.pbtxt restored")
     version = max(folder.versions(), default=0) + 1
     served = served_versions(spec, [*alike_versions(folder, interface), version])
-    config = write_text(model_config(variant, spec, messages, served))
+    settled = model_config(variant, spec, messages, served)
+    note = keep_placement(settled, folder, newest.spec if newest else None, origins.spec)
+    config = write_text(settled)
     lock = Lock(
         model=spec.name,
         version=version,
@@ -175,7 +182,7 @@ def _publish_locked(
         libraries=origins.host.libraries,
         host={k: v for k, v in asdict(origins.host).items() if k != "libraries"},
         proof=variant.proof.model_dump(mode="json"),
-        memory=variant.memory.model_dump() if variant.memory else None,
+        memory=variant.memory.model_dump(exclude_none=True) if variant.memory else None,
         tensors=spec.section("inputs", "outputs", "dims"),
         spec=origins.spec,
         nosbuild=origins.nosbuild,
@@ -193,6 +200,7 @@ def _publish_locked(
         is_new=True,
         why="published",
         replaced=newest.variant if newest else "",
+        note=note,
     )
 
 
@@ -252,15 +260,6 @@ def _flush(*paths: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _newest(folder: ModelFolder) -> Lock | None:
-    """The lock of the newest version that a build made; None where nothing usable is there."""
-    versions = built_versions(folder)
-    try:
-        return read_lock(folder.version(versions[-1]) / LOCK) if versions else None
-    except RepositoryError:
-        return None  # broken, or of another nosbuild: this build publishes anew
 
 
 def _reads(folder: ModelFolder, config: str) -> bool:

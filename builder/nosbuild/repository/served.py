@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.layout import LOCK, ModelFolder
-from nosbuild.repository.lock import read_lock
+from nosbuild.repository.lock import Lock, read_lock
 from nosbuild.repository.refused import refusal_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ def built_versions(folder: ModelFolder) -> list[int]:
 def accepted_versions(folder: ModelFolder) -> list[int]:
     """Of these, those that no running server refused."""
     return [v for v in built_versions(folder) if not refusal_of(folder, v)]
+
+
+def newest_lock(folder: ModelFolder) -> Lock | None:
+    """Of the newest version that a build made; None where nothing usable is there."""
+    versions = built_versions(folder)
+    try:
+        return read_lock(folder.version(versions[-1]) / LOCK) if versions else None
+    except RepositoryError:
+        return None  # broken, or of another nosbuild: a build publishes anew
 
 
 def alike_versions(folder: ModelFolder, interface: str) -> list[int]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nosbuild.errors import InputError
+from nosbuild.report.units import gibibytes as gibibytes
 from nosbuild.store.limit import parse_size
 
 _SHARE = 0.5
@@ -80,8 +81,3 @@ def free_memory() -> int:
     except (OSError, ValueError):
         return free  # no such limit here
     return free if limit == "max" else max(0, min(free, int(limit) - used))
-
-
-def gibibytes(size: int) -> str:
-    """``3.10 GiB``; mebibytes below one."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

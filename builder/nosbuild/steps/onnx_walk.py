@@ -165,8 +165,9 @@ class OnnxWalk:
         )
 
     def _memory(self, chosen: Candidate, contest: Contest, candidates: Candidates) -> Memory | None:
-        """Of one instance of the variant chosen; not of one that runs on a GPU."""
-        if chosen.planned.runs_on.needs_gpu or chosen.artifact is None:
+        """Of one instance of the variant chosen; not of one that does not run on this machine."""
+        is_elsewhere = chosen.planned.runs_on.needs_gpu and not self.host.gpus
+        if chosen.artifact is None or is_elsewhere:
             return None
         speed = contest.measurements[chosen.planned.name]
         placement = {"instances": speed.instances, "threads": speed.threads}

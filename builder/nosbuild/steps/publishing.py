@@ -78,5 +78,5 @@ def publish_variant(
         report=report,
         plan=plan,
         steps=tuple(steps.outcomes),
-        notes=tuple(notes),
+        notes=tuple(filter(None, (*notes, published.note))),
     )

@@ -200,8 +200,7 @@ class PythonWalk:
                 threads=1,
                 why="a class is served as it is: there is nothing to choose by speed",
             ),
-            # The class's own process; what a GPU holds for it is not known.
-            memory=None if runs_on.needs_gpu else memory,
+            memory=memory,
         )
         return _Proven(complete, variant, self._row(artifact, variant, method), references)
 

@@ -1,7 +1,7 @@
 """What opens a variant, and its largest batch, go in; what an instance of it holds comes out.
 
 For a process that has done nothing else yet: memory that was freed before would be used again
-unseen. The figures are of the main memory, and of a CPU.
+unseen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
+
+from nosbuild.inside_triton.model_manager.nos_model_manager.device_memory import DeviceMemory
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes
 
 if TYPE_CHECKING:
     from nosbuild.source.loaded import Arrays
@@ -37,6 +40,10 @@ class Memory(BaseModel):
     """The most, while it answered the largest batch."""
     batch: int
     """Items of that batch; 1 where the model takes none."""
+    device_peak: int | None = None
+    """The same of GPUs, as the driver tells it afterwards: frameworks keep there what they once
+    had. None where none was used, or the driver does not tell.
+    """
 
 
 def measure_memory(
@@ -59,12 +66,14 @@ def measure_memory(
         runner.run(inputs)
     most = _status(_MOST if is_forgotten else _RESIDENT)
     grown = max(0, idle - before)
-    return Memory(idle=bare + grown, peak=bare + max(grown, most - before), batch=batch)
+    peak = bare + max(grown, most - before)
+    return Memory(idle=bare + grown, peak=peak, batch=batch, device_peak=_of_gpus(os.getpid()))
 
 
 def memory_of_process(pid: int, batch: int) -> Memory:
     """Of a process that serves one instance, after it has answered its largest batch."""
-    return Memory(idle=_status(_RESIDENT, pid), peak=_status(_MOST, pid), batch=batch)
+    idle, peak = _status(_RESIDENT, pid), _status(_MOST, pid)
+    return Memory(idle=idle, peak=peak, batch=batch, device_peak=_of_gpus(pid))
 
 
 def _bare_process(libraries: Sequence[str]) -> int:
@@ -74,6 +83,10 @@ def _bare_process(libraries: Sequence[str]) -> int:
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
     )
     return _bytes(done.stdout, _RESIDENT)
+
+
+def _of_gpus(pid: int) -> int | None:
+    return sum(DeviceMemory().of_processes().get(pid, Sizes()).values()) or None
 
 
 def _status(field: str, pid: int | None = None) -> int:

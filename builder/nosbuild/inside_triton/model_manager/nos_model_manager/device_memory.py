@@ -3,6 +3,8 @@
 Source of the calls and structures: NVIDIA's nvml.h (NVML API reference, "Device Queries").
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 
@@ -36,23 +38,23 @@ class DeviceMemory:
         visible: of ``CUDA_VISIBLE_DEVICES``; None: all.
     """
 
-    def __init__(self, library=_LIBRARY, visible=None):
+    def __init__(self, library: str = _LIBRARY, visible: str | None = None) -> None:
         self._nvml = _loaded(library)
         if visible is None:
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._devices = self._found(visible) if self._nvml else {}
 
-    def of_processes(self):
+    def of_processes(self) -> dict[int, Sizes]:
         """Process -> Sizes of GPUs; only of those that the driver tells. It numbers them as the
         host does: in a container of its own namespace none will be known.
         """
-        found = {}
+        found: dict[int, Sizes] = {}
         for number, device in self._devices.items():
             for pid, used in self._processes(device):
                 found[pid] = found.get(pid, Sizes()) + Sizes({number: used})
         return found
 
-    def _found(self, visible):
+    def _found(self, visible: str | None) -> dict[str, ctypes.c_void_p]:
         count = ctypes.c_uint()
         if self._nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
             return {}
@@ -72,12 +74,12 @@ class DeviceMemory:
         ]
         return {str(number): handle for number, handle in enumerate(chosen)}
 
-    def _uuid(self, handle):
+    def _uuid(self, handle: ctypes.c_void_p) -> str:
         text = ctypes.create_string_buffer(96)
         self._nvml.nvmlDeviceGetUUID(handle, text, 96)
         return text.value.decode(errors="replace")
 
-    def _processes(self, handle):
+    def _processes(self, handle: ctypes.c_void_p) -> list[tuple[int, int]]:
         rows = (_ProcessInfo * _MOST_PROCESSES)()
         count = ctypes.c_uint(_MOST_PROCESSES)
         if self._nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle, ctypes.byref(count), rows):
@@ -86,7 +88,7 @@ class DeviceMemory:
         return [(row.pid, row.used) for row in told if row.used != _UNKNOWN]
 
 
-def _loaded(library):
+def _loaded(library: str) -> ctypes.CDLL | None:
     """NVML; None where there is no driver of NVIDIA's, or one that is too old."""
     try:
         nvml = ctypes.CDLL(library)
