@@ -82,12 +82,14 @@ class Bench:
     def ensure(self, model, **more):
         return self.ask(operation="ensure", model=model, **more)
 
-    def crash(self, name, *, ended=1, survivors=0):
+    def crash(self, name, *, ended=1, survivors=0, takes_down=True):
         """Workers end by themselves; whether the manager takes that for told."""
-        is_told = self.manager.crashed(name, Crash("was ended", ("a line",), ended, survivors))
+        crash = Crash("was ended", ("a line",), ended, survivors)
+        is_told = self.manager.crashed(name, lambda: crash)
         if is_told and ("restart", name) in self.jobs:
             self.loaded.pop(name)
-            self.manager.taken_down(name)
+            if takes_down:
+                self.manager.taken_down(name)
         self.step()
         return is_told
 

@@ -4,6 +4,7 @@ from clockwork import Bench
 
 from nosbuild.inside_triton.model_manager.nos_model_manager.autoscaling import Autoscaling, Usage
 
+ONE = {"instance_group": [{"kind": "KIND_CPU", "count": 1}]}
 TWO = {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}
 MODELS = {"a": (100, []), "b": (100, [])}
 
@@ -124,3 +125,40 @@ def test_counts_that_begin_anew_are_of_a_new_load():
     for second in range(1, 10):
         wanted = scaling.wanted(float(second), Usage(0.0, second, second, 0.0, second * 0.01), 1)
     assert wanted == 1
+
+
+def test_two_that_want_the_same_room_do_not_make_a_third_go():
+    class Growing(Bench):
+        def size(self, name):
+            return 50 * (self.asked[name].instances or 1)
+
+    models = {name: (50, []) for name in "abc"}
+    bench = Growing(models, 200, configs=dict.fromkeys("abc", ONE))
+    bench.usage = {name: Usage() for name in "abc"}
+    for name in "ab":
+        bench.ask(operation="scale", model=name, instances=[1, 2])
+    bench.load("c", "a", "b")
+    for _ in range(12):
+        for name in "ab":
+            bench.usage[name] = bench.usage[name].with_more(Usage(0.0, 100, 25, 3.0, 4.0))
+            bench.used[name] = bench.now
+        bench.wait(1)
+    assert set(bench.loaded) == {"a", "b", "c"}
+    assert sorted(bench.loaded.values()) == [50, 50, 100]
+
+
+def test_instances_that_do_not_load_are_not_tried_all_the_time():
+    bench = Bench(MODELS, 1000, configs={"a": ONE})
+    bench.usage["a"] = Usage()
+    bench.ask(operation="scale", model="a", instances=[1, 2])
+    bench.load("a")
+    tried = 0
+    for _ in range(240):
+        bench.usage["a"] = bench.usage["a"].with_more(Usage(0.0, 25, 25, 0.5, 0.9))
+        for _ in range(4):
+            bench.now += 0.25
+            bench.step()
+            if ("load", "a") in bench.jobs:
+                bench.end("load", "a", failure="no memory")
+                tried += 1
+    assert 1 < tried < 6

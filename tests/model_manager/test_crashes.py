@@ -2,7 +2,10 @@
 
 from clockwork import Bench, refused
 
+from nosbuild.inside_triton.model_manager.nos_model_manager.crashes import Crash, Crashes
+
 MODELS = {"a": (100, []), "b": (100, []), "both": (0, ["a", "b"])}
+ENSEMBLE = {"both": {"platform": "ensemble"}}
 
 
 def test_what_lost_its_workers_is_loaded_again_and_who_asks_meanwhile_waits():
@@ -88,12 +91,14 @@ def test_a_crash_during_a_load_is_told_again_later():
     assert bench.crash("a")
     bench.end("restart", "a")
     bench.ask(operation="release", model="a")
-    assert bench.crash("a"), "it goes anyway"
+    assert not bench.crash("a"), "how its unloading ends is not known yet"
+    bench.end("unload", "a")
+    assert bench.crash("a"), "it is gone"
     assert bench.begun[-1] == ("unload", "a")
 
 
 def test_what_calls_a_model_is_not_called_ready_before_the_server_does():
-    bench = Bench(MODELS, 1000)
+    bench = Bench(MODELS, 1000, configs=ENSEMBLE)
     bench.load("both")
     bench.others = {"both": "UNLOADING"}
     bench.crash("a")
@@ -148,3 +153,97 @@ def test_memory_that_is_not_returned_is_told_and_counts():
     assert bench.status()["used_bytes"] == 170
     bench.loaded_beside = {}
     assert "not_returned" not in bench.status()["models"]["a"]
+
+
+def test_a_brake_ends_with_a_load_that_works():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    for _ in range(2):
+        bench.crash("a")
+        bench.end("restart", "a")
+    bench.crash("a")
+    bench.end("drop", "a")
+    bench.ensure("a", again=True)
+    bench.settle()
+    bench.ask(operation="release", model="a")
+    bench.settle()
+    bench.load("a")
+
+
+def test_the_longest_brake_stays_the_longest():
+    crashes, now, brakes = Crashes(), 0.0, []
+    for _ in range(12):
+        brakes.append(crashes.note(now, Crash("was ended")))
+        now += brakes[-1] + 1.0
+    assert brakes[:4] == [0.0, 0.0, 30.0, 60.0]
+    assert brakes[8:] == [600.0] * 4
+    assert crashes.note(now + 2000.0, Crash("was ended")) == 0.0, "it was calm for long enough"
+
+
+def test_a_crash_is_kept_until_it_is_known_what_is_loaded():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    kept = bench.manager.keep()
+    bench.manager = bench.new_manager()
+    bench.manager.restore(kept)
+    assert not bench.manager.crashed("a", lambda: Crash("was ended"))
+    bench.step()
+    assert bench.crash("a")
+    assert bench.begun[-1] == ("restart", "a")
+
+
+def test_a_crash_of_what_was_to_leave_is_not_forgotten_when_it_stays():
+    bench = Bench({**MODELS, "c": (150, [])}, 170)
+    bench.models = {"a": (60, []), "b": (60, []), "both": (0, ["a", "b"]), "c": (150, [])}
+    bench.manager = bench.new_manager()
+    bench.load("both")
+    bench.now += 5
+    bench.ensure("c")
+    assert bench.status()["models"]["a"]["state"] == "leaving"
+    assert not bench.crash("a")
+    bench.ask(operation="pin", model="a")
+    assert bench.crash("a")
+    assert bench.begun[-1] == ("restart", "a")
+
+
+def test_what_somebody_else_unloads_for_ever_is_loaded_again_when_it_is_asked_for():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    bench.others = {"a": "UNLOADING"}  # by the owner of the key
+    bench.status()
+    assert bench.crash("a")
+    bench.loaded.pop("a")
+    answers = bench.ensure("a")
+    assert bench.begun[-1] == ("load", "a")
+    bench.others = {}
+    bench.settle()
+    assert answers[0]["state"] == "ready"
+
+
+def test_a_class_that_calls_what_is_loaded_again_stays_ready():
+    bench = Bench({"a": (100, []), "cls": (50, ["a"])}, 1000)
+    bench.load("cls")
+    bench.crash("a")
+    assert bench.status()["models"]["cls"]["state"] == "ready"
+
+
+def test_who_waits_for_what_still_serves_is_not_told_that_another_load_of_it_failed():
+    bench = Bench(MODELS, 1000)
+    bench.load("a")
+    again = bench.ensure("a", again=True)
+    waits = bench.ensure("both")
+    bench.end("load", "a", failure="no memory")
+    assert "does not load" in refused(again)[1]
+    assert not waits
+    bench.settle()
+    assert waits[0]["state"] == "ready"
+
+
+def test_memory_that_is_still_returned_is_waited_for():
+    bench = Bench({"a": (100, []), "b": (120, [])}, 160)
+    bench.loaded_beside = {"a": [50]}
+    answers = bench.ensure("b", timeout=30)
+    assert not answers
+    bench.loaded_beside = {}
+    bench.wait(1)
+    assert answers[0]["state"] == "ready"

@@ -8,7 +8,9 @@ from nosbuild.inside_triton.model_manager.nos_model_manager.overrides import (
     override,
     versions_of,
 )
+from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import host
 
+ONE = {"instance_group": [{"kind": "KIND_CPU", "count": 1}]}
 TWO = {"instance_group": [{"kind": "KIND_CPU", "count": 2}]}
 MODELS = {"a": (100, []), "b": (60, []), "both": (0, ["a", "b"])}
 CONFIGS = {"a": TWO, "both": {"platform": "ensemble"}}
@@ -142,3 +144,110 @@ def test_instances_are_shared_out_over_groups_and_gpus():
 )
 def test_workers_that_a_config_makes(config, instances, versions):
     assert (instances_of(config), versions_of(config)) == (instances, versions)
+
+
+def test_a_number_that_is_asked_for_is_not_met_by_another_load():
+    bench = bench_with(180)
+    bench.load("b", "a")
+    bench.now += 5
+    three = scale(bench, "a", 3)
+    assert bench.begun[-1] == ("unload", "b")
+    bench.crash("a")
+    bench.end("restart", "a")
+    assert not three, "it was loaded again, with two"
+    bench.settle()
+    assert three[0]["instances"] == 3
+
+
+def test_two_numbers_at_once_are_both_met():
+    bench = bench_with(1000)
+    bench.load("a")
+    three, one = scale(bench, "a", 3), scale(bench, "a", 1)
+    bench.settle()
+    assert (three[0]["instances"], one[0]["instances"]) == (3, 1)
+
+
+def test_a_model_that_goes_has_them_when_it_is_loaded_again():
+    bench = bench_with(1000)
+    bench.load("a")
+    bench.ask(operation="release", model="a")
+    (answer,) = scale(bench, "a", 3)
+    assert answer == {"model": "a", "state": "unloading", "instances": 3}
+    bench.settle()
+    assert bench.status()["models"]["a"]["bytes"] == 150
+    bench.ensure("a")
+    assert bench.asked["a"].instances == 3
+
+
+def test_a_scale_does_not_load_what_is_braked():
+    bench = bench_with(1000)
+    bench.load("a")
+    for _ in range(2):
+        bench.crash("a")
+        bench.end("restart", "a")
+    bench.crash("a")
+    scale(bench, "a", 3)
+    bench.end("drop", "a")
+    assert bench.begun[-1] == ("drop", "a")
+
+
+def test_bytes_that_nobody_measures_follow_the_number():
+    bench = Bench({"a": ({"host": 10, "0": 60}, [])}, {"host": 1000, "0": 1000}, configs={"a": ONE})
+    bench.sizes["a"] = {"host": 10}  # the driver does not tell of its processes
+    bench.load("a")
+    for instances, size in ((3, 180), (1, 60), (2, 120)):
+        scale(bench, "a", instances)
+        bench.settle()
+        assert bench.status()["gpus"]["0"]["used_bytes"] == size
+
+
+def test_a_new_config_is_reserved_what_its_instances_need():
+    bench = Bench(MODELS, 1000, configs={"a": ONE})
+    bench.sizes["a"] = 50
+    bench.load("a")
+    four = {"a": {"bytes": 200, "config": {"instance_group": [{"count": 4}]}}}
+    bench.ensure("a", again=True, models=four)
+    assert bench.status()["used_bytes"] == 50 + 200, "the new one beside the old one"
+    bench.sizes["a"] = 200
+    bench.settle()
+    bench.ask(operation="release", model="a")
+    bench.settle()
+    bench.ensure("a")
+    assert bench.status()["used_bytes"] == 200
+
+
+def test_who_asks_for_the_newest_without_saying_what_it_is_keeps_the_number():
+    bench = bench_with(1000)
+    bench.load("a")
+    scale(bench, "a", 3)
+    bench.settle()
+    bench.ensure("a", again=True)
+    job = bench.asked["a"]
+    assert (job.config, job.instances) == (None, 3)
+    bench.jobs.remove(("load", "a"))
+    bench.loaded["a"], bench.loaded_beside["a"] = 40, [40] * 4
+    bench.manager.loaded("a", 1.0, [host(40)] * 5, TWO)  # as Triton tells it; two have yet to end
+    bench.step()
+    row = bench.status()["models"]["a"]
+    assert (row["instances"], row["bytes"]) == (3, 120)
+    assert row["not_returned"] == {"bytes": 80}
+    bench.loaded_beside.clear()
+    bench.ask(operation="release", model="a")
+    bench.settle()
+    bench.ensure("a")
+    assert (bench.asked["a"].config, bench.asked["a"].instances) == (TWO, 3)
+
+
+def test_what_was_made_known_outlives_the_manager():
+    bench = bench_with(1000)
+    new = {"new": {"bytes": 100, "config": {"instance_group": [{"count": 1}]}}}
+    bench.models = {**bench.models, "new": (100, [])}
+    bench.ensure("new", models=new)
+    bench.settle()
+    kept = bench.manager.keep()
+    del bench.models["new"]
+    bench.manager = bench.new_manager()
+    bench.models["new"] = (100, [])
+    bench.manager.restore(kept)
+    assert bench.status()["used_bytes"] == 100
+    assert bench.ensure("new")[0]["state"] == "ready"

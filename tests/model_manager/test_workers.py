@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes
-from nosbuild.inside_triton.model_manager.nos_model_manager.workers import workers_of_models
+from nosbuild.inside_triton.model_manager.nos_model_manager.workers import (
+    memory_of,
+    workers_of_models,
+)
 
 TRITON = 100
 GPUS = {102: Sizes({"0": 7, "1": 3}), 103: Sizes({"0": 3}), 999: Sizes({"0": 5})}
@@ -35,13 +38,15 @@ def test_each_worker_counts_for_its_model_with_what_it_started(tmp_path):
     (tmp_path / "self").mkdir()
     process(tmp_path, 109, 1)
     (tmp_path / "109/stat").write_bytes(b"109 (\xff\xfe) S 1 1 1 0")  # a name may be any bytes
-    found = workers_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], GPUS, tmp_path)
+    found = workers_of_models(TRITON, ["ocr", "ocr_1", "text", "private"], tmp_path)
+    pids = {name: [one.pid for one in workers] for name, workers in found.items()}
+    assert pids == {"ocr": [102, 101], "ocr_1": [104], "text": [105], "private": [106]}
     page = os.sysconf("SC_PAGE_SIZE")
-    assert found == {
-        "ocr": [(102, {"host": 6 * 1024, "0": 10, "1": 3}), (101, {"host": 1024})],
-        "ocr_1": [(104, {"host": 8 * 1024})],
-        "text": [(105, {"host": 16 * 1024})],
-        "private": [(106, {"host": 2 * page})],
+    assert memory_of(found, GPUS, tmp_path) == {
+        "ocr": [{"host": 6 * 1024, "0": 10, "1": 3}, {"host": 1024}],
+        "ocr_1": [{"host": 8 * 1024}],
+        "text": [{"host": 16 * 1024}],
+        "private": [{"host": 2 * page}],
     }
 
 
@@ -52,7 +57,8 @@ def test_a_real_process_is_measured():
     ) as child:
         child.stdout.readline()
         found = workers_of_models(os.getpid(), ["ballast"])
+        (sizes,) = memory_of(found)["ballast"]
         child.stdin.close()
-    ((pid, sizes),) = found["ballast"]
-    assert pid == child.pid
+    (worker,) = found["ballast"]
+    assert worker.pid == child.pid
     assert 64 << 20 < sizes["host"] < 128 << 20

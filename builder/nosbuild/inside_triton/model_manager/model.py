@@ -28,6 +28,7 @@ from nos_model_manager.own_server import OwnServer  # noqa: E402
 from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
 from nos_model_manager.sizes import read  # noqa: E402
+from nos_model_manager.worker_log import WorkerLog  # noqa: E402
 from nos_model_manager.worker_watch import WorkerWatch  # noqa: E402
 
 _SETTINGS = "manager.json"
@@ -53,7 +54,7 @@ class TritonPythonModel:
         self._running = Running(
             lambda begin: Manager(catalogue, read(settings["budget"]), begin),
             OwnServer(settings["host"], settings["port"], settings["keys"]),
-            WorkerWatch(triton_pid(), catalogue.names, DeviceMemory(), settings["log"]),
+            WorkerWatch(triton_pid(), catalogue.names, DeviceMemory(), WorkerLog(settings["log"])),
             folder / _KEPT,
             pb_utils.Logger.log_warn,
         )

@@ -7,14 +7,14 @@ import json
 import os
 from pathlib import Path
 
-_PROC = Path("/proc")
+from .processes import PROC, started, stat
 
 
 class NotAlone(Exception):
     """Why this instance must not be loaded, and what helps."""
 
 
-def require_alone(args, folder, server, proc=_PROC):
+def require_alone(args, folder, server, proc=PROC):
     """Refuse more than one instance, and a manager of another folder in the same server.
 
     The same folder is this very manager, loaded again: Triton loads the new one while the old one
@@ -52,11 +52,10 @@ def _managers(server, proc):
         if not process.name.isdigit() or process.name == str(os.getpid()):
             continue
         try:
-            text = (process / "stat").read_text(errors="replace")
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it ended just now
-        state, parent = text.rpartition(")")[2].split()[:2]
+        state, parent = (stat(process.name, proc) or ["Z", "0"])[:2]
         if int(parent) != server or state == "Z":
             continue
         for word in words:
@@ -67,11 +66,8 @@ def _managers(server, proc):
 
 def _age(process):
     """Its place in the order in which processes began; the last where it has ended."""
-    try:
-        began = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
-    except OSError:
-        began = float("inf")
-    return began, int(process.name)
+    fields = stat(process.name, process.parent)
+    return started(fields) if fields else float("inf"), int(process.name)
 
 
 def _is_same(folder, other):

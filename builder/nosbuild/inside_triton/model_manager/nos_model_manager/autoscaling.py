@@ -12,6 +12,9 @@ _PATIENCE_SECONDS = 4.0
 """So long requests must have waited, and so long the last change is given to be felt."""
 _IDLE_SECONDS = 30.0
 """So long there must have been too many instances."""
+HELD_SECONDS = 30.0
+"""After instances that did not load; twice that after the next, and so on."""
+_MOST_FAILURES = 5
 _MUCH = 0.5
 """Share of the time that the instances that would be left may have been busy."""
 _BUSY = 0.6
@@ -76,6 +79,8 @@ class Autoscaling:
     _at: float = 0.0
     _crowded_since: float | None = field(default=None)
     _idle_since: float | None = field(default=None)
+    _held_until: float = 0.0
+    _failures: int = 0
 
     def wanted(self, now, usage, instances):
         """How many instances it should have.
@@ -96,6 +101,8 @@ class Autoscaling:
         is_idle = new.busy_seconds < _MUCH * (instances - 1) * seconds
         self._crowded_since = _since(self._crowded_since, is_crowded, now - seconds)
         self._idle_since = _since(self._idle_since, is_idle, now - seconds)
+        if now < self._held_until:
+            return instances
         if instances < self.most and _lasts(self._crowded_since, now, _PATIENCE_SECONDS):
             return instances + 1
         if instances > self.least and _lasts(self._idle_since, now, _IDLE_SECONDS):
@@ -105,6 +112,13 @@ class Autoscaling:
     def changed(self):
         """It has other instances: what was before says nothing of them."""
         self._crowded_since = self._idle_since = None
+        self._failures = 0
+
+    def failed(self, now):
+        """It could not be given others: not again soon."""
+        self._crowded_since = self._idle_since = None
+        self._held_until = now + HELD_SECONDS * 2**self._failures
+        self._failures = min(self._failures + 1, _MOST_FAILURES)
 
 
 def _since(since, holds, began):

@@ -13,7 +13,7 @@ import difflib
 
 from .overrides import instances_of, is_ensemble, versions_of
 from .refusal import NOT_FOUND, UNAVAILABLE, Refusal
-from .sizes import read
+from .sizes import read, told
 
 
 class Catalogue:
@@ -26,9 +26,11 @@ class Catalogue:
 
     def __init__(self, entries, broken=None):
         self._entries = {}
+        self._added = set()
         self._broken = dict(broken or {})
         for name, entry in entries.items():
             self.add(name, entry)
+        self._added = set()
 
     def add(self, name, entry):
         """A model that is new, or has changed."""
@@ -39,6 +41,7 @@ class Catalogue:
             "config": entry.get("config"),
         }
         self._broken.pop(name, None)
+        self._added.add(name)
 
     def names(self):
         """All that may be loaded, sorted."""
@@ -69,9 +72,21 @@ class Catalogue:
     def is_ensemble(self, name):
         return is_ensemble(self._entries[name]["config"] or {})
 
-    def forget_config(self, name):
-        """From now on it is loaded as its file says."""
-        self._entries[name]["config"] = None
+    def set_config(self, name, config):
+        """From now on it is loaded with that; None: as its file says then."""
+        self._entries[name]["config"] = config
+        self._added.add(name)
+
+    def added(self):
+        """Entries of what was made known, or has changed, since the start."""
+        return {
+            name: {
+                **{key: entry[key] for key in ("calls", "idle_seconds", "config")},
+                **told(entry["sizes"]),
+            }
+            for name, entry in self._entries.items()
+            if name in self._added
+        }
 
     def calls(self, name):
         """What it calls itself; models that are not here are for Triton to judge."""

@@ -7,6 +7,8 @@ ALLOWED = 2
 """Crashes in the window after which a model is loaded again at once; the next one is braked."""
 FIRST_BRAKE_SECONDS = 30.0
 LONGEST_BRAKE_SECONDS = 600.0
+CALM_SECONDS = 600.0
+"""One that was loaded again after a brake, and went on for so long, is no such one any more."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Crashes:
     last: Crash | None = None
     _recent: list = field(default_factory=list)
     _brakes: int = 0
+    _braked_until: float = 0.0
 
     def note(self, now, crash):
         """One more.
@@ -39,7 +42,7 @@ class Crashes:
         Returns:
             seconds for which the model is not to be loaded; 0: load it again.
         """
-        if now - self.at > LONGEST_BRAKE_SECONDS:
+        if now - self._braked_until > CALM_SECONDS:
             self._brakes = 0
         self.number += 1
         self.at, self.last = now, crash
@@ -48,7 +51,9 @@ class Crashes:
             return 0.0
         self._recent.clear()
         self._brakes += 1
-        return min(FIRST_BRAKE_SECONDS * 2 ** (self._brakes - 1), LONGEST_BRAKE_SECONDS)
+        seconds = min(FIRST_BRAKE_SECONDS * 2 ** (self._brakes - 1), LONGEST_BRAKE_SECONDS)
+        self._braked_until = now + seconds
+        return seconds
 
     def told(self):
         """How often, and how it was the last time."""

@@ -35,6 +35,8 @@ class Demand:
     """Its newest version, though it may be loaded."""
     instances: int | None = None
     """With so many instances, though it is loaded with others; ``again`` is True then."""
+    may_evict: bool = True
+    """Whether others have to go for it where there is no room."""
     is_begun_again: bool = False
     waiters: list = field(default_factory=list)
     waits_since: float | None = None
@@ -44,10 +46,16 @@ class Demand:
     born_after: int = 0
     """Loads that had begun before it: what those bring may be an older version."""
 
+    def is_open(self, one):
+        """Whether the model, which is loaded, is still to be loaded for it."""
+        if self.instances is not None:
+            return one.count != self.instances
+        return self.again and not self.is_begun_again and self.name not in self.loaded
+
     def extra(self, one):
         """Bytes more, while the model is loaded again."""
         if self.instances is None:
-            return one.needs  # the new version, beside the old one
+            return one.needs_with(one.coming or one.count or 1)  # the new, beside the old one
         return (one.needs_with(self.instances) - one.needs).lacking()
 
     def is_in_a_hurry(self, now, residents, residency):

@@ -26,5 +26,7 @@ class Job:
     """In place of those that the config has."""
     restarts: int = 0
     """Of the model until now: a load that differs in this is one, though nothing else does."""
+    replaces: bool = True
+    """Whether its workers are to be others; not where only their number changes."""
     has_room: bool = True
     """Of a restart: for the workers that are left, beside the new ones."""

@@ -40,6 +40,7 @@ def restore(data, residents, catalogue):
             if facts["autoscaling"]:
                 one.autoscaling = Autoscaling(*map(int, facts["autoscaling"]))
             if facts["instances"]:
-                one.resize(int(facts["instances"]))
+                one.instances = int(facts["instances"])
+                one.become(one.instances)
             if facts["sizes"]:
                 one.observe(Sizes(facts["sizes"]))

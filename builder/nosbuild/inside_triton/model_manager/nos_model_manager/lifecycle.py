@@ -39,12 +39,23 @@ class Lifecycle:
                 one.turn(UNLOADING)
                 self._run(Job(UNLOAD, one.name))
 
-    def loaded(self, name, seconds, sizes):
-        """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
+    def loaded(self, name, seconds, sizes, config=None):
+        """A load ended well.
+
+        Args:
+            name: the model's.
+            seconds: that it took.
+            sizes: of each of its workers, the newest first.
+            config: that it was loaded with; None: not known.
+        """
         one = self._residents[name]
         one.turn(READY)
-        one.instances = one.wanted_instances
-        one.count = one.instances or one.of_config
+        wanted = one.wanted_instances
+        if config and self._catalogue.config(name) is None:
+            self._catalogue.set_config(name, config)
+            self._residents.know(name)
+        one.instances = wanted
+        one.become(one.coming)
         if one.autoscaling:
             one.autoscaling.changed()
         one.end_load()
@@ -52,7 +63,7 @@ class Lifecycle:
         one.ready_at = one.used_at = self._clock()
         one.loads += 1
         one.load_seconds = seconds
-        one.failure = ""
+        one.failure, one.braked_until = "", 0.0
         if sizes:
             one.most = Sizes()
         one.measure(sizes)
@@ -60,6 +71,8 @@ class Lifecycle:
     def not_loaded(self, name, reason):
         """A load failed; a new version that does not load leaves the old one in place."""
         one = self._residents[name]
+        if one.autoscaling and one.is_serving:
+            one.autoscaling.failed(self._clock())
         one.fall_back()
         one.failure = f"does not load: {reason}"
         one.braked_until = self._clock() + FAILED_SECONDS
@@ -77,12 +90,14 @@ class Lifecycle:
         one.used_at = self._clock()
         one.is_stuck = is_stuck
         if one.autoscaling and not reason:
-            one.resize(one.autoscaling.least)
+            one.instances = one.autoscaling.least
+        if not reason:
+            one.become(one.coming)
         if one.is_evicted and not reason:
             one.evictions += 1
         one.is_evicted = False
 
-    def crashed(self, name, crash, free):
+    def crashed(self, name, tell, free):
         """Workers of a model that was loaded have ended by themselves.
 
         It is loaded again at once, unless it was so too often: then it is unloaded, and not tried
@@ -90,17 +105,21 @@ class Lifecycle:
 
         Args:
             name: the model's.
-            crash: a Crash.
+            tell: gives the Crash.
             free: Sizes that are left of the budget.
 
         Returns:
-            False where that is to be told again later: the model is being loaded.
+            False where that is to be told again later: it is not settled yet what the model is.
         """
         one = self._residents[name]
-        if one.state in (RESERVED, LOADING):
-            return False
+        if one.is_foreign and one.state == UNLOADING:
+            one.is_stuck = True  # somebody else unloads it, which Triton never ends
+            one.turn(UNLOADED)
+        if one.state == UNLOADED:
+            return True
         if one.state != READY:
-            return True  # it goes anyway
+            return False
+        crash = tell()
         seconds = one.crashes.note(self._clock(), crash)
         if seconds:
             one.failure = f"is not loaded for now: {one.crashes.told()}"
@@ -116,18 +135,21 @@ class Lifecycle:
         return True
 
     def taken_down(self, name):
-        """It was unloaded to be loaded again; Triton does the same with those that call it."""
+        """It was unloaded to be loaded again; Triton does the same with ensembles of it."""
         self._residents[name].is_stuck = True
         for caller in self._residents.callers(name):
-            if caller.state == READY:
+            if caller.state == READY and self._catalogue.is_ensemble(caller.name):
                 caller.turn(LOADING)
                 caller.is_foreign = True
 
     def _begin_load(self, one, kind, has_room=True):
+        replaces = not (one.is_serving and one.wanted_instances)
         if one.wanted_instances is None:
             one.wanted_instances = one.instances
         one.turn(LOADING)
         self.loads_begun += 1
         one.load_number = self.loads_begun
         config = self._catalogue.config(one.name)
-        self._run(Job(kind, one.name, config, one.wanted_instances, one.restarts, has_room))
+        self._run(
+            Job(kind, one.name, config, one.wanted_instances, one.restarts, replaces, has_room)
+        )

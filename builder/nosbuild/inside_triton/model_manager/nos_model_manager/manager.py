@@ -91,9 +91,9 @@ class Manager:
         for waiter in self._waiting.index_readers.end():
             self._waiting.answer(waiter, refusal if reason else {"models": rows})
 
-    def loaded(self, name, seconds, sizes):
-        """A load ended well; ``sizes``: Sizes of each of its workers, the newest first."""
-        self._lifecycle.loaded(name, seconds, sizes)
+    def loaded(self, name, seconds, sizes, config=None):
+        """A load ended well. See ``Lifecycle.loaded``."""
+        self._lifecycle.loaded(name, seconds, sizes, config)
         self._waiting.loaded(name)
         self.is_changed = True
 
@@ -111,17 +111,29 @@ class Manager:
         self._waiting.unloaded(name, reason)
         self.is_changed = True
 
-    def crashed(self, name, crash):
-        """Workers of a model ended by themselves; False where that is to be told again later."""
-        is_told = self._lifecycle.crashed(name, crash, self._room.free())
+    def crashed(self, name, tell):
+        """Workers of a model ended by themselves; False where that is to be told again later.
+
+        Args:
+            name: the model's.
+            tell: gives the Crash.
+        """
+        if not self._looks.done:
+            return False  # what is loaded is not known yet
+        was_foreign = self._residents[name].is_foreign
+        if not self._lifecycle.crashed(name, tell, self._room.free()):
+            return False
         if self._residents[name].is_braked(self._clock()):
             self._waiting.fail(name)
+        if was_foreign:
+            self._looks.want()
         self.is_changed = True
-        return is_told
+        return True
 
     def taken_down(self, name):
         """What lost its workers is unloaded, and will be loaded again."""
         self._lifecycle.taken_down(name)
+        self.is_changed = True
 
     def step(self):
         """Does all that can be done now."""
@@ -138,8 +150,8 @@ class Manager:
         self._lifecycle.begin()
         if is_over or self._waiting.is_short_of_room():
             self._wake_at(now + _AGAIN_SECONDS)
-        if self._waiting.waiters() and any(one.is_foreign for one in self._residents.values()):
-            self._look_every(_AGAIN_SECONDS, now)
+        if any(one.is_foreign for one in self._residents.values()):
+            self._look_every(_AGAIN_SECONDS if self._waiting.waiters() else PERIOD_SECONDS, now)
         if any(one.autoscaling for one in self._residents.in_state(READY)):
             self._look_every(PERIOD_SECONDS, now)
         if self._looks.is_due():
@@ -166,11 +178,14 @@ class Manager:
     def keep(self):
         """What outlives this object, as JSON-able data."""
         self.is_changed = False
-        return kept(self._residents, self._room.budget)
+        return {**kept(self._residents, self._room.budget), "entries": self._catalogue.added()}
 
     def restore(self, data):
         """Takes over what an earlier one kept; what is loaded, the first look tells."""
         self._room.budget = Sizes(data["budget"])
+        for name, entry in data["entries"].items():
+            self._catalogue.add(name, entry)
+            self._residents.know(name)
         restore(data, self._residents, self._catalogue)
 
     def _make_known(self, asked):
@@ -179,8 +194,7 @@ class Manager:
             self._residents.know(name)
         if asked.again and asked.model in self._catalogue and asked.model not in asked.models:
             # Whoever says "newest" and not what that is, means what the file says.
-            self._catalogue.forget_config(asked.model)
-            self._residents.know(asked.model)
+            self._catalogue.set_config(asked.model, None)
 
     def _admit(self, now):
         """Meets demands, reserves for them, or makes room; names of what they want."""
@@ -205,7 +219,7 @@ class Manager:
             more = (one.needs_with(wanted) - one.needs).lacking()
             if wanted != one.count and more.fits(self._room.free()):
                 nobody = Waiter(_nobody, now + _SCALE_SECONDS, now)
-                self._operations.want_instances(one.name, wanted, nobody)
+                self._operations.autoscale(one.name, wanted, nobody)
 
     def _tell_what_was_seen(self):
         for waiter, name in self._waiting.seen():

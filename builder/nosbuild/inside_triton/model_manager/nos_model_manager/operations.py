@@ -2,7 +2,7 @@
 
 from .autoscaling import Autoscaling
 from .refusal import INVALID_ARG, UNAVAILABLE, Refusal
-from .residents import LEAVING, LOADING, READY, RESERVED, UNLOADED
+from .residents import GOING, LEAVING, LOADING, READY, RESERVED, UNLOADED
 from .waiting import failed
 
 
@@ -45,16 +45,20 @@ class Operations:
         least, most = asked.instances
         one.autoscaling = Autoscaling(least, most) if least < most else None
         instances = min(max(one.count, least), most)
-        if one.state == UNLOADED:
-            one.resize(least)
-            told = {"model": name, "state": UNLOADED, "instances": least}
+        if one.state in (UNLOADED, *GOING):
+            one.instances = least
+            if one.state == UNLOADED:
+                one.become(least)
+            told = {"model": name, "state": one.state, "instances": least}
             self._waiting.answer(waiter, told)
             return
-        self.want_instances(name, instances, waiter)
-
-    def want_instances(self, name, instances, waiter):
-        """Has it loaded with so many."""
         self._want((name, "scale", instances), waiter, again=True, instances=instances)
+
+    def autoscale(self, name, instances, waiter):
+        """Has it loaded with so many, if there is room; nobody asked for that."""
+        key = (name, "scale", instances, "by itself")
+        if key not in self._waiting.demands:
+            self._want(key, waiter, again=True, instances=instances, may_evict=False)
 
     def release(self, asked, waiter, now):
         """Unloads it."""
@@ -92,9 +96,8 @@ class Operations:
             one.turn(READY)
         self._waiting.answer(waiter, {"model": name, "pinned": pinned, "state": one.state})
 
-    def _want(self, key, waiter, again, instances=None):
-        born_after = self._lifecycle.loads_begun
-        self._waiting.want(key, waiter, born_after=born_after, again=again, instances=instances)
+    def _want(self, key, waiter, **more):
+        self._waiting.want(key, waiter, born_after=self._lifecycle.loads_begun, **more)
 
     def _has_begun(self, demand):
         number = self._residents[demand.name].load_number

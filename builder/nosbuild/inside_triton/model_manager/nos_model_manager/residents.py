@@ -107,10 +107,16 @@ class Resident:
         """The same with so many instances."""
         return self.needs.times(instances, max(1, self.count))
 
-    def resize(self, instances):
-        """It is not loaded, and will have so many."""
-        self.bytes, self.most = self.needs_with(instances), Sizes()
-        self.instances = self.count = instances
+    def become(self, count):
+        """Its bytes are those of so many instances."""
+        if count != self.count:
+            self.bytes, self.most = self.needs_with(count), Sizes()
+            self.count = count
+
+    @property
+    def coming(self):
+        """Instances that its next load gives it; 0 where that is not known."""
+        return self.instances or self.of_config
 
     def measure(self, sizes):
         """So much its workers take, the newest first; those that are too many should be gone."""
@@ -155,11 +161,14 @@ class Residents(dict):
     def know(self, name):
         """Takes over what the catalogue says, which is new, or has changed."""
         one = self[name]
-        if not one.is_observed:
-            one.bytes = self._catalogue.estimate(name)
-        if one.of_config != self._catalogue.instances(name):
-            one.of_config = one.count = self._catalogue.instances(name)
-            one.instances = None
+        instances = self._catalogue.instances(name)
+        if instances != one.of_config:
+            one.of_config, one.instances = instances, None
+        if one.state == UNLOADED and one.is_observed:
+            one.become(one.coming)
+        elif not one.is_observed:
+            one.bytes, one.count = self._catalogue.estimate(name), instances
+            one.become(one.coming)
         one.versions = self._catalogue.versions(name)
 
     def used(self):

@@ -54,8 +54,7 @@ class Room:
         extra = Sizes()
         if not missing:
             again = self._residents[demand.name]
-            is_old = demand.again and not demand.is_begun_again and demand.name not in demand.loaded
-            if not is_old or again.state != READY:
+            if again.state != READY or not demand.is_open(again):
                 return Sizes()  # on its way
             need = extra = demand.extra(again)
         # What still goes has its bytes until it is gone, though it is wanted again.
@@ -69,6 +68,8 @@ class Room:
         self._judge(demand, extra)
         if need.fits(free):
             return need  # it waits for its own end only
+        if not demand.may_evict:
+            raise no_room(f"no room for {_what(demand, extra)} beside the others", self.residency)
         if demand.waits_since is None:
             demand.waits_since = now
         shortage = (need.of(self.budget) - free - self._going()).lacking()
@@ -139,7 +140,6 @@ class Room:
         if not own.fits(self.budget):
             raise too_big(demand.name, demand.closure, self._residents, self.budget)
         others = total(self._residents[name].charge for name in self._kept() - set(demand.closure))
-        others += total(one.leftover for one in self._residents.values())
         if not (own + others + extra).fits(self.budget):
             raise no_room(
                 f"no room for {_what(demand, extra)}: it needs {shown(extra or own)}, "

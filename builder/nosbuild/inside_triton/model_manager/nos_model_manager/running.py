@@ -16,11 +16,13 @@ from pathlib import Path
 from .demands import Waiter
 from .jobs import DROP, INDEX, LOAD, LOOK, RESTART, UNLOAD
 from .looking import Seen
-from .overrides import override
+from .overrides import instances_of, override
 from .refusal import INTERNAL, Refusal
+from .worker_watch import end_when_idle
 
-_WATCH_SECONDS, _SURE_SECONDS = 0.2, 0.05
-"""Between two looks at which workers go on; the second where one seems to have ended."""
+_WATCH_SECONDS, _SURE_SECONDS = 0.2, 0.3
+"""Between two looks at which workers go on; the second where one has ended, which Triton may have
+done, and asks next."""
 _LOAD_SECONDS = 600.0
 _UNLOAD_SECONDS = 600.0
 _POLL_SECONDS = 0.02
@@ -143,23 +145,38 @@ class Running:
 
     def _load(self, job):
         began = time.monotonic()
+        before = self._watch.of(job.name)
         self._watch.begin(job.name)
         try:
-            self._server.load(job.name, _LOAD_SECONDS, self._config(job))
+            config = self._load_as_asked(job)
         except Exception as error:  # noqa: BLE001 - the manager waits for the end of each job
             reason = str(error) or type(error).__name__
+            self._watch.end(job.name)
             self._events.put(lambda manager: manager.not_loaded(job.name, reason))
             return
         seconds = time.monotonic() - began
+        self._watch.end(job.name)
+        if job.replaces and self._watch.of(job.name) - before:
+            self._watch.retire(job.name, before)  # Triton ends them, or has ended with them
         sizes = self._memory().get(job.name, ())
-        self._events.put(lambda manager: manager.loaded(job.name, seconds, sizes))
+        self._events.put(lambda manager: manager.loaded(job.name, seconds, sizes, config))
 
-    def _config(self, job):
-        """With which the model is to be loaded; None: as its file says."""
-        if job.config is None and job.instances is None:
+    def _load_as_asked(self, job):
+        """The configuration that it is loaded with; None where the server does not tell."""
+        if job.config is not None:
+            config = override(job.config, job.instances, job.restarts)
+            self._server.load(job.name, _LOAD_SECONDS, config)
+            return job.config
+        self._server.load(job.name, _LOAD_SECONDS)  # as its file says
+        try:
+            config = self._server.config(job.name)
+        except Exception as error:  # noqa: BLE001 - it is loaded all the same
+            self._warn(f"the server does not tell how {job.name!r} is configured: {error}")
             return None
-        config = self._server.config(job.name) if job.config is None else job.config
-        return override(config, job.instances, job.restarts)
+        if job.instances not in (None, instances_of(config)):
+            changed = override(config, job.instances, job.restarts)
+            self._server.load(job.name, _LOAD_SECONDS, changed)
+        return config
 
     def _restart(self, job):
         """Unloaded at once, so that who asks for it waits instead of meeting what has ended.
@@ -170,9 +187,9 @@ class Running:
         left = self._take_down(job)
         self._events.put(lambda manager: manager.taken_down(job.name))
         if job.has_room:
-            self._in_background(self._watch.end_when_idle, left)
+            self._in_background(end_when_idle, left)
         else:
-            self._watch.end_when_idle(left)
+            end_when_idle(left)
         self._load(job)
 
     def _take_down(self, job):
@@ -184,7 +201,7 @@ class Running:
         return self._watch.retire(job.name)
 
     def _drop(self, job):
-        self._watch.end_when_idle(self._take_down(job))
+        end_when_idle(self._take_down(job))
         self._events.put(lambda manager: manager.unloaded(job.name, is_stuck=True))
 
     def _unload(self, job):
@@ -209,7 +226,7 @@ class Running:
             now = time.monotonic()
             ended_since = (ended_since or now) if self._watch.has_ended(name) else None
             if ended_since and now - ended_since > _ENDED_SECONDS:
-                self._watch.end_when_idle(self._watch.retire(name))
+                end_when_idle(self._watch.retire(name))
                 return False
             if now > end:
                 raise TimeoutError(f"{name!r} is not unloaded after {_UNLOAD_SECONDS:g} s")
@@ -219,31 +236,31 @@ class Running:
     def _memory(self):
         """Sizes of each model's workers, the newest first; nothing where /proc does not tell."""
         try:
-            found = self._watch.look()
+            return self._watch.memory()
         except Exception:  # noqa: BLE001 - the manager waits for the end of the job that asks
             self._warn(traceback.format_exc())
             return {}
-        return {name: [sizes for _, sizes in workers] for name, workers in found.items()}
 
     def _watch_workers(self):
         while not self._closed.wait(_SURE_SECONDS if self._watch.is_in_doubt else _WATCH_SECONDS):
             try:
-                for name, pids in self._watch.ended().items():
-                    crash = self._watch.crash(name, pids)
+                for name, ended in self._watch.ended().items():
                     self._events.put(
-                        lambda manager, told=(name, pids, crash): self._tell_crash(manager, *told)
+                        lambda manager, told=(name, ended): self._tell_crash(manager, *told)
                     )
             except Exception:  # noqa: BLE001 - a bug must not end the watch
                 self._warn(traceback.format_exc())
 
-    def _tell_crash(self, manager, name, pids, crash):
-        if self._watch.is_watched(pids) and manager.crashed(name, crash):
-            self._watch.forget(pids)
+    def _tell_crash(self, manager, name, ended):
+        if ended <= self._watch.of(name) and manager.crashed(
+            name, lambda: self._watch.crash(name, ended)
+        ):
+            self._watch.forget(ended)
 
     def _keep(self):
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps({**self._manager.keep(), "workers": self._watch.known()}))
+            new.write_text(json.dumps({**self._manager.keep(), "workers": self._watch.kept()}))
             new.replace(self._kept)
         except OSError as error:
             self._warn(f"pins and counts will be lost if this model is loaded again: {error}")

@@ -28,7 +28,7 @@ class Waiting:
         self.index_readers = IndexReaders()
         self._answers = []
 
-    def want(self, key, waiter, *, born_after, again=False, instances=None):
+    def want(self, key, waiter, *, born_after, again=False, instances=None, may_evict=True):
         """Waits for a model with all who want the same.
 
         Args:
@@ -37,11 +37,12 @@ class Waiting:
             born_after: loads that have begun until now.
             again: load it though it is loaded.
             instances: with so many.
+            may_evict: whether others have to go for it.
         """
         if key not in self.demands:
             closure = self._catalogue.closure(key[0])
             demand = Demand(key[0], closure, self._looks.want(), again, instances)
-            demand.born_after = born_after
+            demand.born_after, demand.may_evict = born_after, may_evict
             self.demands[key] = demand
         self.demands[key].waiters.append(waiter)
 
@@ -69,9 +70,10 @@ class Waiting:
         ones = [self._residents[name] for name in demand.closure]
         if any(one.state != READY for one in ones):
             return False
+        if demand.instances is not None and demand.instances != ones[-1].count:
+            return False
         is_new = demand.is_begun_again or demand.name in demand.loaded
-        has_those = demand.instances is not None and demand.instances == ones[-1].count
-        if demand.again and not (is_new or has_those):
+        if demand.again and demand.instances is None and not is_new:
             return False
         for one in ones:
             one.used_at = one.promised_at = now
@@ -100,10 +102,15 @@ class Waiting:
             self.answer(waiter, refusal or answered(demand, self._residents, seconds))
 
     def fail(self, name):
-        """Tells all who wait for what is not loaded, as its failure says."""
+        """Tells all who wait for what did not load, as its failure says.
+
+        Where an older load of it serves, only those who wanted another one.
+        """
+        one = self._residents[name]
         for key, demand in list(self.demands.items()):
-            if name in demand.closure:
-                self.end(key, failed(demand.name, self._residents[name]))
+            is_met = one.state == READY and not (demand.again and demand.name == name)
+            if name in demand.closure and not is_met:
+                self.end(key, failed(demand.name, one))
 
     def expire(self, now, limits):
         """Tells those whose time is over."""

@@ -2,97 +2,56 @@
 
 import os
 import re
-import signal
-from pathlib import Path
 
+from .processes import PROC, Process, children_of_all, started, stat
 from .sizes import Sizes, host, total
 
-_PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def workers_of_models(pid, names, devices=None, proc=_PROC):
-    """The workers of each model that go on.
+def workers_of_models(pid, names, proc=PROC):
+    """The workers of each model that go on, the newest first.
 
     Args:
         pid: Triton's.
         names: of models.
-        devices: process -> Sizes of GPUs.
         proc: where the kernel tells of processes.
 
     Returns:
-        name -> (process, its Sizes) of each, the newest first; of those that have workers. They
-        are those of what it started, too; of main memory the proportional set size, in which what
-        is shared, such as libraries, counts in parts. Where that may not be read, resident set
-        size.
+        name -> Processes, of those that have some.
     """
-    children = _children(proc)
-    devices = devices or {}
     found = {}
-    for child in children.get(pid, ()):
+    for child in children_of_all(proc).get(pid, ()):
         name = _model(proc, child, names)
-        if name:
-            processes = [child, *_descendants(child, children)]
-            sizes = total(host(_bytes(proc, one)) + devices.get(one, Sizes()) for one in processes)
-            worker = (_started(proc, child), child, sizes)
-            found.setdefault(name, []).append(worker)
+        fields = stat(child, proc)
+        if name and fields:
+            found.setdefault(name, []).append(Process(child, started(fields)))
     return {
-        name: [(child, sizes) for _, child, sizes in sorted(workers, key=_age)]
+        name: sorted(workers, key=lambda one: (one.started, one.pid), reverse=True)
         for name, workers in found.items()
     }
 
 
-def state_of(pid, proc=_PROC):
-    """The kernel's letter for what it does; ``Z``: it ended, and nobody has asked how; ``""``: it
-    is gone.
+def memory_of(workers, devices=None, proc=PROC):
+    """What workers hold, with all that they started themselves.
+
+    Args:
+        workers: name -> Processes.
+        devices: process -> Sizes of GPUs.
+        proc: where the kernel tells of processes.
+
+    Returns:
+        name -> Sizes of each of them. Of main memory the proportional set size, in which what is
+        shared, such as libraries, counts in parts; where that may not be read, resident set size.
     """
-    return (_stat(proc, pid) or [""])[0]
+    children = children_of_all(proc)
+    devices = devices or {}
 
+    def sizes(worker):
+        processes = [worker.pid, *_descendants(worker.pid, children)]
+        return total(host(_bytes(proc, one)) + devices.get(one, Sizes()) for one in processes)
 
-def processor_ticks(pid, proc=_PROC):
-    """What it has used of processors, in ticks of the clock; 0 where it is gone."""
-    fields = _stat(proc, pid)
-    return int(fields[11]) + int(fields[12]) if fields else 0
-
-
-def how_it_ended(pid, proc=_PROC):
-    """Of a process that ended, which nobody has asked yet: words for people."""
-    fields = _stat(proc, pid)
-    code = int(fields[49]) if len(fields) > 49 else 0  # "exit_code" in man 5 proc
-    if number := code & 0x7F:
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = "of this system"
-        memory = "; the kernel does that where memory lacks" * (number == signal.SIGKILL)
-        return f"was ended by signal {number} ({name}{memory})"
-    return f"ended with exit code {code >> 8}"
-
-
-def _stat(proc, pid):
-    """The fields of /proc/PID/stat from the third on; empty where it is gone."""
-    try:
-        # The name of a process may be any bytes.
-        text = (proc / str(pid) / "stat").read_text(errors="replace")
-    except OSError:
-        return []
-    return text.rpartition(")")[2].split()
-
-
-def _started(proc, pid):
-    fields = _stat(proc, pid)
-    return int(fields[19]) if len(fields) > 19 else 0
-
-
-def _children(proc):
-    """Process -> those that it started."""
-    found = {}
-    for folder in proc.iterdir():
-        if folder.name.isdigit():
-            fields = _stat(proc, folder.name)
-            if fields:  # it may have ended just now
-                found.setdefault(int(fields[1]), []).append(int(folder.name))
-    return found
+    return {name: [sizes(worker) for worker in ones] for name, ones in workers.items()}
 
 
 def _model(proc, pid, names):
@@ -111,11 +70,6 @@ def _model(proc, pid, names):
 
 def _is_instance(word, name):
     return word.startswith(name) and bool(re.fullmatch(r"(_\d+){1,2}", word[len(name) :]))
-
-
-def _age(worker):
-    started, pid, _ = worker
-    return -started, -pid
 
 
 def _descendants(pid, children):
