@@ -98,6 +98,9 @@ def server_environment(
 ) -> ServerEnvironment:
     """The environment for this machine, made now if it is not there yet.
 
+    Where ``NOSBUILD_TRITON`` names a Triton that is installed (as in NVIDIA's containers), it is
+    that one, and nothing is made.
+
     Args:
         on_progress: told what happens, one line at a time.
         needs: of the models on GPUs; each combination has an environment of its own.
@@ -105,6 +108,10 @@ def server_environment(
     Raises:
         HostError: no suitable Python, or a package that cannot be installed.
     """
+    from nosbuild.runtime.installed_server import installed_server
+
+    if installed := installed_server():
+        return installed
     interpreter = find_interpreter()
     packages = _packages(interpreter, needs)
     folder = made_once(
