@@ -22,6 +22,7 @@ sys.dont_write_bytecode = sys.pycache_prefix is None
 
 from nos_model_manager.catalogue import Catalogue  # noqa: E402 - it stands beside this file
 from nos_model_manager.manager import Manager  # noqa: E402
+from nos_model_manager.metrics import Metrics  # noqa: E402
 from nos_model_manager.own_server import OwnServer  # noqa: E402
 from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
@@ -44,7 +45,7 @@ class TritonPythonModel:
         settings = json.loads((folder / _SETTINGS).read_text())
         catalogue = Catalogue(settings["models"], settings["broken"])
         self._running = Running(
-            lambda begin: Manager(catalogue, settings["budget"], begin),
+            lambda begin: _watched(Manager(catalogue, settings["budget"], begin)),
             OwnServer(settings["host"], settings["port"], settings["keys"]),
             catalogue.names,
             triton_pid(),
@@ -83,6 +84,14 @@ class _Answer:
         except Exception as error:  # noqa: BLE001 - the thread that sends serves others, too
             pb_utils.Logger.log_warn(f"model_manager: an answer was not sent: {error}")
         self._request = None
+
+
+def _watched(manager):
+    try:
+        return Metrics(pb_utils.MetricFamily, pb_utils.Logger.log_warn).watched(manager)
+    except pb_utils.TritonModelException as error:  # this Triton takes no metrics of models
+        pb_utils.Logger.log_warn(f"model_manager: no metrics: {error}")
+        return manager
 
 
 def _text(request):

@@ -180,6 +180,10 @@ class Manager:
         self.is_changed = False
         return kept(self._residents, self._room.budget)
 
+    def charges(self):
+        """Bytes of the budget that each model takes now."""
+        return {one.name: one.charge for one in self._residents.values()}
+
     def restore(self, data):
         """Takes over what an earlier one kept; what is loaded, the first look tells."""
         self._room.budget = int(data["budget"])
