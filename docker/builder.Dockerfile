@@ -30,7 +30,8 @@ COPY model_repository /source/model_repository
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     /opt/nosbuild/bin/python -m pip install /source/client '/source[torch,sklearn]'
 ENV NOSBUILD_CACHE=/var/cache/nosbuild \
-    NOSBUILD_TRITON=/opt/tritonserver
+    NOSBUILD_TRITON=/opt/tritonserver \
+    ORT_DISABLE_TELEMETRY=1
 RUN mkdir -p /models /var/cache/nosbuild && chmod 1777 /var/cache/nosbuild
 USER 1000:1000
 WORKDIR /models

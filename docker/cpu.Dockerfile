@@ -83,6 +83,7 @@ RUN useradd --uid 1000 --create-home --shell /usr/sbin/nologin nosbuild \
     && rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-
 ENV NOSBUILD_CACHE=/var/cache/nosbuild \
     PATH=/opt/nosbuild/bin:/usr/local/bin:/usr/bin:/bin \
+    ORT_DISABLE_TELEMETRY=1 \
     PIP_NO_CACHE_DIR=1 \
     PYTHONPYCACHEPREFIX=/var/cache/nosbuild/pycache \
     PYTHONUNBUFFERED=1

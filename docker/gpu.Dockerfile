@@ -51,6 +51,7 @@ RUN ln -s /opt/nosbuild/bin/nosbuild /usr/local/bin/nosbuild \
     && chmod 1777 /var/cache/nosbuild
 ENV NOSBUILD_TRITON=/opt/tritonserver \
     NOSBUILD_CACHE=/var/cache/nosbuild \
+    ORT_DISABLE_TELEMETRY=1 \
     PIP_NO_CACHE_DIR=1 \
     PYTHONPYCACHEPREFIX=/var/cache/nosbuild/pycache \
     PYTHONUNBUFFERED=1

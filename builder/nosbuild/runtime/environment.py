@@ -34,6 +34,10 @@ PACKAGES: dict[tuple[int, int], tuple[str, ...]] = {
 }
 """What the backends run on, per minor version of Python."""
 
+NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime (1.32) otherwise keeps a record of each session and sends it to its makers; whoever
+wants that sets the variable to 0."""
+
 _LAYOUT = "1"
 """Part of the key: raise it when what is made from the same packages changes."""
 
@@ -81,6 +85,7 @@ class ServerEnvironment:
         inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         libraries = [str(self.folder / "lib"), str(self.folder / "triton/nvidia_pytriton.libs")]
         return {
+            **NO_TELEMETRY,
             **inherited,
             "PATH": _joined(str(self.python.parent), inherited.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*libraries, inherited.get("LD_LIBRARY_PATH", "")),

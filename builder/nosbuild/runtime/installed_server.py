@@ -14,7 +14,7 @@ from pathlib import Path
 from nosbuild.environments.interpreters import examine
 from nosbuild.environments.model_environment import NOT_INHERITED, environments_folder
 from nosbuild.errors import HostError
-from nosbuild.runtime.environment import ServerEnvironment
+from nosbuild.runtime.environment import NO_TELEMETRY, ServerEnvironment
 from nosbuild.store.folders import cache_folder
 
 TRITON_VARIABLE = "NOSBUILD_TRITON"
@@ -60,6 +60,7 @@ class InstalledServer(ServerEnvironment):
         """The environment variables of the server process: those that its image sets."""
         inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         return {
+            **NO_TELEMETRY,
             **inherited,
             "PYTHONUNBUFFERED": "1",
             "PYTHONPYCACHEPREFIX": str(cache_folder() / "pycache"),
