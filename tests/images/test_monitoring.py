@@ -141,9 +141,9 @@ def test_the_manager_exports_what_it_did(service):
     sizes = [
         int(size) for size in re.findall(r"^nosbuild_model_memory_bytes\{.*\} (\d+)", told, re.M)
     ]
-    used = re.search(r"^nosbuild_memory_used_bytes (\d+)", told, re.M)
+    used = re.search(r'^nosbuild_memory_used_bytes\{memory="host"\} (\d+)', told, re.M)
     assert sum(sizes) == int(used[1]) > 0
-    assert f"nosbuild_memory_budget_bytes {1024**3}\n" in told
+    assert f'nosbuild_memory_budget_bytes{{memory="host"}} {1024**3}\n' in told
 
 
 @pytest.mark.live
