@@ -23,7 +23,7 @@ import psutil
 PROJECT = Path(__file__).resolve().parents[2]
 BASE = "localhost/nosbuild-test-base:bookworm"
 IMAGE = "localhost/nosbuild/server:test"
-_SETTINGS_OF_APT = ("sources.list", "sources.list.d", "apt.conf.d", "auth.conf.d")
+_SETTINGS_OF_APT = ("sources.list", "sources.list.d", "apt.conf.d")
 _NOT_IN_SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 
 
@@ -85,6 +85,7 @@ def build(dockerfile: str, tag: str) -> str:
         return buildah(
             "bud",
             *("--isolation", "chroot", "--network", "host", "--format", "docker", "--layers"),
+            "--force-rm",  # what a failed build has made, too
             *("--secret", f"id=pip,src={secret}", *volumes),
             *("--build-arg", f"BASE={BASE}", "--build-arg", "REVISION=test"),
             *("--file", str(PROJECT / dockerfile), "--tag", tag, str(PROJECT)),
