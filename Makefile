@@ -1,6 +1,7 @@
 # make demo   builds the gallery, starts a real Triton, sends real inputs, prints what came back
 # make test   lints, then passes the tests
 # make gpu-check   on a machine with a GPU: builds, proves and serves TensorRT engines
+# make images-check   as root, with Debian's buildah and debootstrap: builds the container images, runs them
 # All of them set up .venv first (minutes the first time, nothing after that).
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format bench gpu-check clean
+.PHONY: help setup demo test lint format bench gpu-check images-check clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -54,6 +55,10 @@ bench: setup
 # Says why, and ends well, where there is no GPU.
 gpu-check: setup
 	@$(BIN)/python tests/gpu/check.py
+
+# Says why, and skips, where images cannot be built.
+images-check: setup
+	@$(BIN)/python -m pytest -m images tests/docker_images
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from nosbuild.environments.interpreters import SUPPORTED, find_interpreter
 from nosbuild.environments.packages import install
@@ -71,6 +73,32 @@ def test_the_second_time_nothing_is_made(environment):
     said = []
     assert server_environment(said.append) == environment
     assert said == []
+
+
+def test_its_onnx_runtime_tells_its_makers_nothing(environment, tmp_path):
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "same",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = environment.variables()
+    variables.pop("XDG_CACHE_HOME", None)
+    subprocess.run(
+        [
+            environment.python,
+            "-c",
+            "import onnxruntime as ort; ort.InferenceSession('model.onnx')",
+        ],
+        check=True,
+        cwd=tmp_path,
+        env={**variables, "HOME": str(home)},
+    )
+    assert not list(home.rglob("*"))
 
 
 def test_the_licences_come_along(environment):

@@ -57,6 +57,14 @@ def serve(
     metrics_port: Annotated[int | None, typer.Option(help="Metrics " + _PORT.format(8002))] = None,
     log_file: Annotated[Path | None, typer.Option(help="Keep Triton's log there.")] = None,
     verbose: Annotated[bool, typer.Option(help="Show Triton's log.")] = False,
+    triton_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="NOSBUILD_TRITON_OPTIONS",
+            help="Further option of tritonserver (repeatable): "
+            "--triton-option=--metrics-config=summary_latencies=true",
+        ),
+    ] = None,
     keep_going: Annotated[
         bool, typer.Option(help="Serve what loads, even where some models do not.")
     ] = False,
@@ -95,6 +103,7 @@ def serve(
             metrics_port=metrics_port,
             log_file=log_file,
             verbose=verbose,
+            triton_options=triton_option or (),
             keep_going=keep_going,
             on_progress=say,
         )

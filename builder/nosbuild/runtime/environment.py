@@ -34,6 +34,10 @@ PACKAGES: dict[tuple[int, int], tuple[str, ...]] = {
 }
 """What the backends run on, per minor version of Python."""
 
+NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime (1.32) otherwise keeps a record of each session and sends it to its makers; whoever
+wants that sets the variable to 0."""
+
 _LAYOUT = "1"
 """Part of the key: raise it when what is made from the same packages changes."""
 
@@ -85,6 +89,7 @@ class ServerEnvironment:
         inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
         libraries = [str(self.folder / "lib"), str(self.folder / "triton/nvidia_pytriton.libs")]
         return {
+            **NO_TELEMETRY,
             **inherited,
             "PATH": _joined(str(self.python.parent), inherited.get("PATH", os.defpath)),
             "LD_LIBRARY_PATH": _joined(*libraries, inherited.get("LD_LIBRARY_PATH", "")),
@@ -104,6 +109,9 @@ def server_environment(
 ) -> ServerEnvironment:
     """The environment for this machine, made now if it is not there yet.
 
+    Where ``NOSBUILD_TRITON`` names a Triton that is installed (as in NVIDIA's containers), it is
+    that one, and nothing is made.
+
     Args:
         on_progress: told what happens, one line at a time.
         needs: of the models on GPUs; each combination has an environment of its own.
@@ -111,6 +119,10 @@ def server_environment(
     Raises:
         HostError: no suitable Python, or a package that cannot be installed.
     """
+    from nosbuild.runtime.installed_server import installed_server
+
+    if installed := installed_server():
+        return installed
     interpreter = find_interpreter()
     packages = _packages(interpreter, needs)
     folder = made_once(

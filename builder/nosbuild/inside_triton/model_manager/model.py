@@ -24,6 +24,7 @@ from nos_model_manager.alone import require_alone  # noqa: E402 - it stands besi
 from nos_model_manager.catalogue import Catalogue  # noqa: E402
 from nos_model_manager.device_memory import DeviceMemory  # noqa: E402
 from nos_model_manager.manager import Manager  # noqa: E402
+from nos_model_manager.metrics import Metrics  # noqa: E402
 from nos_model_manager.own_server import OwnServer  # noqa: E402
 from nos_model_manager.refusal import INVALID_ARG, Refusal  # noqa: E402
 from nos_model_manager.running import Running, triton_pid  # noqa: E402
@@ -57,6 +58,7 @@ class TritonPythonModel:
             WorkerWatch(triton_pid(), catalogue.names, DeviceMemory(), WorkerLog(settings["log"])),
             folder / _KEPT,
             pb_utils.Logger.log_warn,
+            _shown(),
         )
 
     def execute(self, requests):
@@ -90,6 +92,15 @@ class _Answer:
         except Exception as error:  # noqa: BLE001 - the thread that sends serves others, too
             pb_utils.Logger.log_warn(f"model_manager: an answer was not sent: {error}")
         self._request = None
+
+
+def _shown():
+    """What shows changes among Triton's metrics; None where it takes none of models."""
+    try:
+        return Metrics(pb_utils.MetricFamily).show
+    except pb_utils.TritonModelException as error:
+        pb_utils.Logger.log_warn(f"model_manager: no metrics: {error}")
+        return None
 
 
 def _text(request):

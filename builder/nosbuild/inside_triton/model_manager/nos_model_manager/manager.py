@@ -51,8 +51,8 @@ class Manager:
         self._waiting = Waiting(catalogue, self._residents, self._looks, clock)
         self._operations = Operations(catalogue, self._residents, self._waiting, self._lifecycle)
         self._alarm = None
-        self.is_changed = False
-        """Whether there is something new to keep."""
+        self.is_changed = True
+        """Whether there is something new to keep, or to show."""
         self._looks.want()  # what is loaded already
 
     def ask(self, text, waiter):
@@ -179,6 +179,10 @@ class Manager:
         """What outlives this object, as JSON-able data."""
         self.is_changed = False
         return {**kept(self._residents, self._room.budget), "entries": self._catalogue.added()}
+
+    def charges(self):
+        """Bytes of the budget that each model takes now."""
+        return {one.name: one.charge for one in self._residents.values()}
 
     def restore(self, data):
         """Takes over what an earlier one kept; what is loaded, the first look tells."""

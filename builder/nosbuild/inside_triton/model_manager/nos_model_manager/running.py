@@ -42,13 +42,15 @@ class Running:
         watch: a WorkerWatch.
         kept: file for what outlives this process.
         warn: told, in words, what goes wrong.
+        show: called with what is kept and what each model takes, whenever it changes; None: not.
     """
 
-    def __init__(self, make_manager, server, watch, kept, warn):
+    def __init__(self, make_manager, server, watch, kept, warn, show=None):
         self._server = server
         self._watch = watch
         self._kept = Path(kept)
         self._warn = warn
+        self._show = show
         self._events = queue.SimpleQueue()
         self._manager = make_manager(self._begin)
         self._restore()
@@ -259,8 +261,15 @@ class Running:
 
     def _keep(self):
         new = self._kept.with_suffix(".new")
+        data = self._manager.keep()
+        if self._show:
+            try:
+                self._show(data, self._manager.charges())
+            except Exception:  # noqa: BLE001 - models are loaded without metrics, too
+                self._warn(f"no metrics from now on: {traceback.format_exc()}")
+                self._show = None
         try:
-            new.write_text(json.dumps({**self._manager.keep(), "workers": self._watch.kept()}))
+            new.write_text(json.dumps({**data, "workers": self._watch.kept()}))
             new.replace(self._kept)
         except OSError as error:
             self._warn(f"pins and counts will be lost if this model is loaded again: {error}")
