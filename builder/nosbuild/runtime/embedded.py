@@ -11,6 +11,7 @@ from pathlib import Path
 from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.repository.calls import with_called
 from nosbuild.repository.unservable import unservable_models
+from nosbuild.runtime.embedded_service import EmbeddedService
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
@@ -21,7 +22,6 @@ from nosbuild.runtime.process import Orders, ServerProcess
 from nosbuild.runtime.restrictions import restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
-from nosbuild.runtime.service import InferenceService
 from nosbuild.runtime.service_record import (
     ServiceRecord,
     services_folder,
@@ -59,7 +59,7 @@ def serve(
     announce: bool = True,
     response_cache: bool = True,
     on_progress: Callable[[str], None] | None = None,
-) -> InferenceService:
+) -> EmbeddedService:
     """Starts Triton on the repository and returns once every model is ready.
 
     Args:
@@ -151,8 +151,7 @@ def serve(
                 _announce(service)
         except BaseException as error:
             # A log that explains the failure is worth keeping; one of a Ctrl-C is not.
-            service.process.stop(keep_log=isinstance(error, NosError))
-            service.stop()
+            service.stop(keep_log=isinstance(error, NosError))
             raise
         return service
     raise AssertionError("the last attempt returns or raises")
@@ -176,7 +175,7 @@ def _start(
     log_file: Path | None,
     triton_options: Sequence[str],
     manager: OnDemand | None,
-) -> InferenceService:
+) -> EmbeddedService:
     shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
     restrictions = restrictions_of(triton_options)
@@ -215,13 +214,13 @@ def _start(
             folders=folders,
         )
     )
-    return InferenceService(
+    return EmbeddedService(
         repository,
         _reachable(host),
         ports,
         log,
-        process,
-        environment,
+        process=process,
+        environment=environment,
         is_on_demand=manager is not None,
         restrictions=restrictions,
     )
@@ -245,7 +244,7 @@ def _cache_options(
     ]
 
 
-def _becomes_live(service: InferenceService) -> bool:
+def _becomes_live(service: EmbeddedService) -> bool:
     """Waits until the server answers; False where it ends instead, or takes too long."""
     deadline = time.monotonic() + _LIVE_SECONDS
     while service.is_running and time.monotonic() < deadline:
@@ -261,7 +260,7 @@ def _port_was_lost(log: Path) -> bool:
     return any(sign in text for sign in _PORT_LOST)
 
 
-def _start_failure(service: InferenceService) -> HostError:
+def _start_failure(service: EmbeddedService) -> HostError:
     lines = error_lines(service.log_file) or last_lines(service.log_file)
     return HostError(
         "\n  ".join(["Triton did not start:", *lines]),
@@ -277,7 +276,7 @@ def _not_servable(repository: Path, broken: dict[str, str]) -> RepositoryError:
     )
 
 
-def _announce(service: InferenceService) -> None:
+def _announce(service: EmbeddedService) -> None:
     started = start_time(service.pid)
     if started is None:
         raise _start_failure(service)
