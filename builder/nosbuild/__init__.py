@@ -12,13 +12,14 @@ from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
-    from nosbuild.runtime import InferenceService, serve
+    from nosbuild.runtime import ContainerOptions, InferenceService, serve
     from nosbuild.spec import ModelSpec, load_spec
     from nosbuild.steps import BuildResult, build
 
 __version__ = VERSION
 __all__ = [
     "BuildResult",
+    "ContainerOptions",
     "InferenceService",
     "ModelSpec",
     "NosError",
@@ -31,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "BuildResult": "nosbuild.steps",
+    "ContainerOptions": "nosbuild.runtime",
     "InferenceService": "nosbuild.runtime",
     "ModelSpec": "nosbuild.spec",
     "NosError": "nosbuild.errors",

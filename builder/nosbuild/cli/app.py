@@ -19,8 +19,10 @@ from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
 from nosbuild.cli.models import load, pin, unload, unpin
 from nosbuild.cli.new import new
+from nosbuild.cli.package import package
 from nosbuild.cli.prove import prove
 from nosbuild.cli.run import run
+from nosbuild.cli.runtimes import runtimes
 from nosbuild.cli.schema import schema
 from nosbuild.cli.serve import serve
 from nosbuild.cli.status import status
@@ -55,8 +57,8 @@ def _root(
 
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
-    ("Serve", (serve, ls, status, run, bench, load, unload, pin, unpin)),
-    ("Look", (diff, doctor, schema)),
+    ("Serve", (serve, ls, status, run, bench, load, unload, pin, unpin, package)),
+    ("Look", (diff, doctor, runtimes, schema)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

@@ -28,6 +28,9 @@ def load(server: Server, name: Name) -> None:
 
     client, record = connect(server, name)
     with client:
+        if record and record.container:
+            _load_in_container(record, name)
+            return
         if record:
             from nosbuild.runtime.loading import require_loadable
 
@@ -39,6 +42,15 @@ def load(server: Server, name: Name) -> None:
             _ask(client, "ensure", name, again=True, models=_made_known(record, name))
         else:
             client.load_model(name)
+    typer.echo(f"{name} is loaded")
+
+
+def _load_in_container(record: ServiceRecord, name: str) -> None:
+    from nosbuild.runtime.docker.service import load_in_running
+    from nosbuild.runtime.loading import require_loadable
+
+    require_loadable(Path(record.repository), name)
+    load_in_running(record.container, name, record.repository)
     typer.echo(f"{name} is loaded")
 
 

@@ -60,41 +60,7 @@ def serve(
     response_cache: bool = True,
     on_progress: Callable[[str], None] | None = None,
 ) -> EmbeddedService:
-    """Starts Triton on the repository and returns once every model is ready.
-
-    Args:
-        repository: the folder that holds one folder for each model.
-        models: the models to load, and with them those that they call; None: all that have a
-            config.pbtxt.
-        on_demand: load nothing but ``models``, which then stay, and any other when it is asked for
-            first, within ``memory``.
-        memory: what models that are loaded on demand may take together: ``4GiB``, or bytes; None:
-            half of what is free now.
-        host: the address to listen on.
-        http_port: None: 8000 if free, otherwise any free port; 0: any free port.
-        grpc_port: likewise, 8001.
-        metrics_port: likewise, 8002.
-        log_file: where Triton's log goes and stays; None: the cache folder, for as long as it runs.
-        verbose: copy the log to standard error.
-        keep_going: serve what loads where some models do not; ``failures`` of the result tells,
-            and the server is ready without them.
-        load_timeout: seconds a model may take to load.
-        drain_timeout: seconds that requests in flight may take once the service stops; an idle
-            HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
-            model defines ``finalize``.
-        triton_options: further options of tritonserver, as on its command line; not those that
-            the other arguments set.
-        announce: let other processes of this user find the service (``nosbuild status``).
-        response_cache: give models that want it Triton's response cache.
-        on_progress: told what happens, one line at a time.
-
-    Raises:
-        RequestError: a triton_option that nosbuild sets itself.
-        InputError: ``memory`` is no size, or nothing is to be loaded on demand.
-        RepositoryError: nothing to serve, or models that do not load; each with its reason.
-        HostError: a port in use, or something this machine lacks; so has the environment of a
-            model that cannot be made.
-    """
+    """``serving.serve`` for ``runtime="embedded"``: the same arguments, and the same errors."""
     check_triton_options(triton_options)
     say = on_progress or _silent
     folder = Path(repository).absolute()

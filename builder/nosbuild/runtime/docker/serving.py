@@ -1,0 +1,239 @@
+"""Starts a container on a model repository, and returns once it serves."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nosbuild.errors import HostError, NosError, RepositoryError
+from nosbuild.repository.calls import with_called
+from nosbuild.repository.unservable import unservable_models
+from nosbuild.runtime.docker.container import make_container, user_of
+from nosbuild.runtime.docker.engine import Engine, connect_engine
+from nosbuild.runtime.docker.fitting import unfit_models
+from nosbuild.runtime.docker.images import Image, default_image, have_image
+from nosbuild.runtime.docker.options import ContainerOptions
+from nosbuild.runtime.docker.output import ContainerOutput
+from nosbuild.runtime.docker.owner import ContainerGuard, remove_abandoned
+from nosbuild.runtime.docker.readable import check_readable
+from nosbuild.runtime.docker.refusals import PortTaken, refusals
+from nosbuild.runtime.docker.service import STOP_SECONDS, DockerService, await_document
+from nosbuild.runtime.docker.shared_memory import check_shared_memory
+from nosbuild.runtime.on_demand import check_on_demand
+from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
+from nosbuild.runtime.servable import servable_models
+from nosbuild.runtime.service_record import ServiceRecord, start_time, write_record
+from nosbuild.store.folders import cache_folder
+
+_PORT_ATTEMPTS = 4
+_REACHED_SECONDS = 10.0
+_CLOCK_SECONDS = 2.0
+
+
+def serve_in_container(
+    repository: Path | str,
+    *,
+    models: Sequence[str] | None,
+    on_demand: bool,
+    memory: str | int | None,
+    host: str,
+    ports: Ports,
+    log_file: Path | str | None,
+    verbose: bool,
+    keep_going: bool,
+    announce: bool,
+    say: Callable[[str], None],
+    options: ContainerOptions,
+) -> DockerService:
+    """``serving.serve`` for ``runtime="docker"``; the arguments are its own.
+
+    Raises:
+        InputError: options that cannot be.
+        RepositoryError: nothing to serve, models that do not load, or that the image's Triton
+            cannot load; each with its reason.
+        HostError: no engine, no image, a port in use, or what else this machine lacks.
+    """
+    options.check()
+    folder = Path(repository).resolve()
+    servable = servable_models(folder, with_called(folder, models) if models else models)
+    if on_demand:
+        servable = servable_models(folder)  # any may be asked for
+    names = [model.name for model in servable]
+    check_on_demand(on_demand, memory, names, folder)
+    engine = _local_engine()
+    image = have_image(engine, options.image or default_image(bool(options.gpus)), say)
+    broken = {
+        **unfit_models(folder, names, image, bool(options.gpus)),
+        **unservable_models(folder, names),
+    }
+    if broken and not (keep_going and len(broken) < len(names)):
+        raise _not_servable(folder, broken)
+    uid = _uid(user_of(options, engine), image)
+    check_readable(folder, [name for name in names if name not in broken], uid, engine.is_rootless)
+    check_shared_memory(folder, names, options)
+    remove_abandoned(engine, say)
+    wanted = list(models or (names if broken and not on_demand else ()))
+    wanted = [name for name in wanted if name not in broken]
+    arguments = _arguments(wanted, on_demand, memory, keep_going)
+    log = Path(log_file).absolute() if log_file else _log_of_ours()
+    if log_file and log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))  # an earlier run's
+    for attempt in range(_PORT_ATTEMPTS):
+        chosen = choose_ports(host, ports, prefer_triton=attempt == 0)
+        try:
+            service = _start(
+                engine, image, folder, arguments, host, chosen, options, log, verbose, say
+            )
+        except PortTaken:
+            if attempt + 1 == _PORT_ATTEMPTS or ports != Ports():
+                raise
+            continue
+        break
+    service.keeps_log = log_file is not None
+    service.is_on_demand = on_demand
+    try:
+        document = await_document(service)
+        _require_reached(service)
+        service.failures = {**broken, **document.get("failures", {})}
+        if announce:
+            _announce(service)
+    except BaseException as error:
+        service.stop(keep_log=isinstance(error, NosError))
+        raise
+    return service
+
+
+def _local_engine() -> Engine:
+    engine = connect_engine()
+    if not engine.is_here:
+        raise HostError(
+            f"{engine.url} is an engine of another machine, which cannot mount this repository",
+            "Bring the repository along in an image: nosbuild package.",
+        )
+    return engine
+
+
+def _uid(user: str, image: Image) -> int:
+    user = user.partition(":")[0]
+    return int(user) if user.isdigit() else image.uid
+
+
+def _arguments(
+    models: Sequence[str], on_demand: bool, memory: str | int | None, keep_going: bool
+) -> list[str]:
+    """Of ``nosbuild serve``, which loads all models where none is named."""
+    arguments = ["--json", "--verbose"]
+    for name in models:
+        arguments += ["--model", name]
+    if on_demand:
+        arguments += ["--models", "on-demand"]
+    if memory is not None:
+        arguments += ["--memory", str(memory)]
+    if keep_going:
+        arguments.append("--keep-going")
+    return arguments
+
+
+def _log_of_ours() -> Path:
+    return cache_folder() / "logs" / f"container-{os.getpid()}-{secrets.token_hex(4)}.log"
+
+
+def _start(
+    engine: Engine,
+    image: Image,
+    repository: Path,
+    arguments: Sequence[str],
+    host: str,
+    ports: ChosenPorts,
+    options: ContainerOptions,
+    log: Path,
+    verbose: bool,
+    say: Callable[[str], None],
+) -> DockerService:
+    container = make_container(engine, image, repository, arguments, host, ports, options)
+    guard = None
+    try:
+        if not options.detach:
+            guard = ContainerGuard(engine, container.id, STOP_SECONDS)
+        say(f"Starting the container {container.name} of {image.name}")
+        with refusals(engine, "start the container"):
+            container.start()
+        output = ContainerOutput(engine, container.id, log, verbose, say)
+    except BaseException:
+        with refusals(engine, "remove the container"):
+            container.remove(force=True, v=True)
+        if guard:
+            guard.release()
+        raise
+    return DockerService(
+        repository,
+        "127.0.0.1" if host in ("0.0.0.0", "") else host,
+        ports,
+        log,
+        engine=engine,
+        container=container,
+        image=image,
+        gpu=bool(options.gpus),
+        output=output,
+        guard=guard,
+        keeps_log=False,
+    )
+
+
+def _require_reached(service: DockerService) -> None:
+    """The server serves; the engine has to have opened its port here."""
+    deadline = time.monotonic() + _REACHED_SECONDS
+    while not service.control.is_live():
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"the container serves, but {service.http_url} does not lead to it",
+                "Something between may stop it: a firewall, or an engine without published ports.",
+            )
+        time.sleep(0.1)
+
+
+def _not_servable(repository: Path, broken: dict[str, str]) -> RepositoryError:
+    lines = [f"model {name!r}: {reason}" for name, reason in broken.items()]
+    return RepositoryError(
+        "\n".join([f"{repository} cannot be served in this container:", *lines]),
+        "Do what is said there; or serve the others with --keep-going.",
+    )
+
+
+def _announce(service: DockerService) -> None:
+    """Let other processes of this user find it, where its process is one of this machine."""
+    pid = service.pid
+    started = start_time(pid) if pid else None
+    began = _began(service.container.attrs)
+    if started is None or began is None or abs(started - began) > _CLOCK_SECONDS:
+        return  # an engine in a virtual machine
+    write_record(
+        ServiceRecord(
+            pid,
+            started,
+            str(service.repository),
+            service.http_url,
+            service.grpc_url,
+            service.metrics_url,
+            str(service.log_file),
+            container=service.name,
+        )
+    )
+
+
+def _began(attributes: dict[str, Any]) -> float | None:
+    """When the engine started the container, seconds since the epoch."""
+    from datetime import datetime
+
+    text = str((attributes.get("State") or {}).get("StartedAt", ""))
+    # Nanoseconds, and an offset of any zone: Python 3.10 reads neither Z nor nine digits.
+    seconds, _, rest = text.partition(".")
+    zone = rest.lstrip("0123456789") or text[19:]
+    try:
+        return datetime.fromisoformat(seconds[:19] + zone.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
