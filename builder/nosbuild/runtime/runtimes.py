@@ -41,7 +41,7 @@ def examine_runtimes() -> list[RuntimeFinding]:
     """Looks at every runtime; nothing is installed, pulled or changed."""
     engine = _engine()
     gpu = look_at_gpu()
-    return [
+    found = [
         RuntimeFinding(
             "embedded",
             "nosbuild serve",
@@ -61,6 +61,9 @@ def examine_runtimes() -> list[RuntimeFinding]:
             (*_of_container(engine, default_image(gpu=True)), gpu, _toolkit(engine)),
         ),
     ]
+    if isinstance(engine, Engine):
+        engine.close()
+    return found
 
 
 def _engine() -> Engine | HostError:

@@ -45,6 +45,10 @@ class Engine:
         """It runs on this machine, so that it can mount this machine's folders."""
         return urlsplit(self.url).scheme in ("unix", "http+unix")
 
+    def close(self) -> None:
+        """Closes its connections; what is asked afterwards opens new ones."""
+        self.client.close()
+
 
 def connect_engine() -> Engine:
     """The engine that DOCKER_HOST or Docker's current context names, otherwise the one of this

@@ -101,6 +101,7 @@ def package(
         raise HostError(f"{engine.name} built {tag}, but does not have it", "docker images")
     with refusals(engine, "look at the image"):
         size = int(engine.client.api.inspect_image(tag).get("Size") or 0)
+    engine.close()
     return Package(tag, found.id, tuple(names), size, labels[f"{_LABELS}.lock"])
 
 

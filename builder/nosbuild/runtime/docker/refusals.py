@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from nosbuild.errors import HostError
 from nosbuild.runtime.docker.engine import Engine, sdk
 
-_PORT = re.compile(r"(?::(\d+)[^:]*)?(port is already allocated|address already in use)", re.I)
+_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 _REMEDIES: tuple[tuple[str, str, str], ...] = (
     # Part of Docker's or podman's words, what it means, the remedy.
     (
@@ -74,8 +74,9 @@ class PortTaken(HostError):
 def refusal(engine: Engine, doing: str, words: str) -> HostError:
     """The error for the engine's own words."""
     words = words.strip()
-    if found := _PORT.search(words):
-        port = f"port {found[1]}" if found[1] else "a port"
+    if found := _TAKEN.search(words):
+        numbers = re.findall(r"[.\]]\d*:(\d+)", words[: found.start()])  # behind an address
+        port = f"port {numbers[-1]}" if numbers else "a port"
         return PortTaken(
             f"{port} is taken on this machine ({engine.name}: {words})",
             "Choose another one, or none: a free one is then found.",

@@ -91,8 +91,7 @@ class DockerService(InferenceService):
 
     def leave(self) -> None:
         """Stops watching a container that outlives this process."""
-        if self.guard:
-            self.guard.release()
+        self.engine.close()
 
     def __exit__(
         self,
@@ -117,6 +116,7 @@ class DockerService(InferenceService):
         finally:
             if self.guard:
                 self.guard.release()
+            self.engine.close()
         if not (keep_log or self.keeps_log):
             self.log_file.unlink(missing_ok=True)
 
