@@ -26,6 +26,7 @@ UID = 1000
 PYTHON = Path(sys.base_prefix).resolve() / "bin" / f"python3.{sys.version_info.minor}"
 _LIBRARY = PYTHON.parents[1] / "lib" / f"python3.{sys.version_info.minor}"
 _SITE = "/opt/nosbuild"
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SCRIPT = f"""#!{PYTHON}
 import sys
 sys.path.insert(0, "{_SITE}")
@@ -71,6 +72,9 @@ def write_root(file: Path) -> None:
         root.text("/usr/local/bin/nosbuild", _SCRIPT, 0o755)
         root.text("/etc/passwd", f"root:x:0:0::/:/bin/sh\nnos:x:{UID}:{UID}::/tmp:/bin/sh\n")
         root.text("/etc/group", f"root:x:0:\nnos:x:{UID}:\n")
+        for file in (_CERTIFICATES, Path("/etc/pip.conf"), Path("/etc/xdg/pip/constraints.txt")):
+            if file.is_file():  # so that pip finds there what it finds here
+                root.add(file)
         root.folder(Path("/tmp"), 0, 0o1777)
         root.folder(Path("/models"), UID)
 

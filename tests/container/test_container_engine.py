@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,14 +45,14 @@ def test_no_engine_at_all(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    if os.path.exists("/var/run/docker.sock") or os.path.exists("/run/podman/podman.sock"):
+    if Path("/var/run/docker.sock").exists() or Path("/run/podman/podman.sock").exists():
         pytest.skip("this machine has an engine")
     with pytest.raises(HostError, match="no container engine is here"):
         connect_engine()
 
 
 def test_podmans_socket_is_found_where_docker_has_none(monkeypatch, tmp_path, engine):
-    if os.path.exists("/var/run/docker.sock"):
+    if Path("/var/run/docker.sock").exists():
         pytest.skip("this machine has Docker")
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("HOME", str(tmp_path))

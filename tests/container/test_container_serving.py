@@ -366,7 +366,7 @@ def test_links_that_lead_out_of_the_repository(engine, repository, tmp_path):
     weights = tmp_path / "weights.onnx"
     (repository / "adds/1/model.onnx").rename(weights)
     (repository / "adds/1/model.onnx").symlink_to(weights)
-    with pytest.raises(RepositoryError, match="which a container on .* does not see"):
+    with pytest.raises(RepositoryError, match=r"which a container on .* does not see"):
         serve(repository)
 
 
@@ -396,7 +396,7 @@ def test_options_that_cannot_be(engine, repository, options, message):
 
 
 def test_arguments_of_the_other_runtime(repository):
-    with pytest.raises(RequestError, match="triton_options, response_cache|triton_options"):
+    with pytest.raises(RequestError, match="takes no triton_options"):
         nb.serve(repository, runtime="docker", triton_options=["--log-verbose=1"])
     with pytest.raises(RequestError, match="container= is for a container"):
         nb.serve(repository, container=nb.ContainerOptions())
