@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
-
-pytest.importorskip("docker", reason="pip install 'nosbuild[docker]'")
-
+import stand_in_image
+from add_one_model import write_add_one
 from mini_engine import MiniEngine
+from podman_engine import podman_service
 
 from nosbuild.runtime.docker.images import default_image
 from nosbuild.store.folders import cache_folder
-
-ADD_ONE = """
-backend: "onnxruntime"
-max_batch_size: 8
-input [ {{ name: "x" data_type: TYPE_FP32 dims: [ 4 ] }} ]
-output [ {{ name: "y" data_type: TYPE_FP32 dims: [ 4 ] }} ]
-instance_group [ {{ count: {instances} kind: KIND_CPU }} ]
-{more}
-"""
-
-
-def write_add_one(
-    folder: Path, *, opset: int = 17, ir_version: int = 8, instances: int = 1, more: str = ""
-) -> Path:
-    """A model that adds one, made by hand."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "one"], ["y"])],
-        folder.name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
-        [numpy_helper.from_array(__import__("numpy").float32([1]), "one")],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version
-    )
-    (folder / "1").mkdir(parents=True)
-    onnx.save(model, folder / "1/model.onnx")
-    (folder / "config.pbtxt").write_text(ADD_ONE.format(instances=instances, more=more))
-    for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
 
 
 @pytest.fixture
@@ -73,6 +38,7 @@ def inner_cache(tmp_path_factory):
 @pytest.fixture
 def engine(tmp_path_factory, monkeypatch, inner_cache):
     """An engine of processes, at which DOCKER_HOST points, with our image for the CPU."""
+    pytest.importorskip("docker", reason="pip install 'nosbuild[docker]'")
     folder = tmp_path_factory.mktemp("engine")
     monkeypatch.setenv("MINI_ENGINE_CACHE", str(inner_cache))
     with MiniEngine(folder / "engine.sock", folder) as running:
@@ -89,3 +55,34 @@ def nosbuild(command_line, tmp_path):
         return command_line.run(*arguments, cwd=tmp_path, env=os.environ)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory):
+    """The url of podman's service, which has ``stand_in_image.NAME``."""
+    docker = pytest.importorskip("docker", reason="pip install 'nosbuild[docker]'")
+    with podman_service(tmp_path_factory.mktemp("podman")) as url:
+        root = tmp_path_factory.mktemp("root") / "root.tar"
+        stand_in_image.write_root(root)
+        client = docker.DockerClient(base_url=url, version="auto", timeout=600)
+        repository, _, tag = stand_in_image.NAME.rpartition(":")
+        client.api.import_image(
+            str(root), repository=repository, tag=tag, changes=stand_in_image.CHANGES
+        )
+        root.unlink()
+        client.api.tag(repository, repository, tag)  # podman's service takes no tag there
+        try:
+            client.containers.run(
+                stand_in_image.NAME, ["-c", "true"], entrypoint="/bin/sh", remove=True
+            )
+        except docker.errors.APIError as error:
+            pytest.skip(f"podman runs no container here: {error.explanation}")
+        finally:
+            client.close()
+        yield url
+
+
+@pytest.fixture
+def on_podman(podman, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", podman)
+    return podman

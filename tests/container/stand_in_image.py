@@ -22,6 +22,7 @@ import nosclient
 from nosbuild.runtime.environment import server_environment
 from nosbuild.store.folders import cache_folder
 
+NAME = "localhost/nosbuild/stand-in:1"
 UID = 1000
 PYTHON = Path(sys.base_prefix).resolve() / "bin" / f"python3.{sys.version_info.minor}"
 _LIBRARY = PYTHON.parents[1] / "lib" / f"python3.{sys.version_info.minor}"
@@ -148,7 +149,19 @@ class _Root:
 
 
 def _programs() -> Iterator[Path]:
-    for name in ("sh", "bash", "env", "readlink", "dirname", "tar", "mkdir", "rm", "id", "cat"):
+    for name in (
+        "sh",
+        "bash",
+        "env",
+        "readlink",
+        "dirname",
+        "tar",
+        "mkdir",
+        "rm",
+        "sed",
+        "id",
+        "cat",
+    ):
         for folder in ("/bin", "/usr/bin"):
             if (path := Path(folder) / name).exists():
                 yield path

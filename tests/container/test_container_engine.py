@@ -12,6 +12,8 @@ import pytest
 from nosbuild.errors import HostError
 from nosbuild.runtime.docker.engine import connect_engine
 
+pytest.importorskip("docker", reason="pip install 'nosbuild[docker]'")
+
 
 def test_an_engine_that_answers(engine):
     found = connect_engine()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from add_one_model import write_add_one
 
 import nosbuild as nb
-from conftest import write_add_one
 from nosbuild.errors import HostError, InputError, RepositoryError, RequestError
 from nosbuild.runtime.docker.images import default_image, how_to_build
 from nosbuild.runtime.docker.owner import OWNER, this_process

@@ -13,6 +13,7 @@ LIMITS_SINCE: dict[tuple[int, int], tuple[int, int]] = {
     (1, 23): (11, 23),
     (1, 24): (13, 25),
     (1, 27): (13, 26),
+    (1, 32): (14, 28),
 }
 """First minor version -> newest IR version, newest opset; they hold until the next row."""
 

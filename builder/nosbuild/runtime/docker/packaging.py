@@ -28,6 +28,7 @@ from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.version import VERSION
 
 _TAG = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9._/-]+(?::[\w][\w.-]{0,127})?")
+_SECRET = re.compile(r"://[^/@\s]+@")
 _COPIED = "models"
 """Folder of the build context that becomes ``/models``."""
 
@@ -93,6 +94,8 @@ def package(
     files = {f"{_COPIED}/{name}": path for name, path in _files(folders)}
     labels = _labels(folders, base)
     made_there = [each.name for each in folders if _is_made_there(each)]
+    if made_there:
+        _check_secrets(made_there)
     texts = {"Dockerfile": _dockerfile(base, made_there)}
     say(f"Sending {len(files)} files to {engine.name}")
     _build(engine, tar_stream(texts, files), tag, labels, network, say)
@@ -137,6 +140,17 @@ def _dockerfile(base: Image, made_there: Sequence[str]) -> str:
         lines += [f"ARG {name}" for name in variables]
         lines += [f'RUN ["nosbuild", "env", "make", "{FOLDER}"]']
     return "\n".join([*lines, ""])
+
+
+def _check_secrets(made_there: Sequence[str]) -> None:
+    """Arguments of a build are read from its image by whoever has it."""
+    for name, value in passed_on().items():
+        if _SECRET.search(value):
+            raise HostError(
+                f"{name} holds a password, which everybody could read in the image's history, and "
+                f"packages have to be installed for {', '.join(made_there)}",
+                "Pack the environments on this machine instead: nosbuild build --pack.",
+            )
 
 
 def _served(folder: ModelFolder) -> list[int]:
