@@ -115,7 +115,7 @@ class MiniEngine:
 
     def start(self, container: ProcessContainer) -> None:
         host = container.body["HostConfig"]
-        (mount,) = host["Mounts"]
+        mount = host["Mounts"][0]
         ports = {key: binding[0] for key, binding in host["PortBindings"].items()}
         where = ["--host", ports["8000/tcp"]["HostIp"]]
         for option, inside in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
@@ -134,8 +134,8 @@ class MiniEngine:
         container.folder.mkdir()
         container.started = time.time()
         with (
-            (container.folder / "stdout").open("wb") as out,
-            (container.folder / "stderr").open("wb") as err,
+            (container.folder / "stdout").open("ab") as out,
+            (container.folder / "stderr").open("ab") as err,
         ):
             container.process = subprocess.Popen(
                 command,
@@ -354,7 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def run_exec(self, number: str) -> None:
         container, _, model = number.partition(".")
-        (mount,) = self.the_engine.containers[container].body["HostConfig"]["Mounts"]
+        mount = self.the_engine.containers[container].body["HostConfig"]["Mounts"][0]
         script = "from nosbuild.cli import main; main()"
         ran = subprocess.run(
             [sys.executable, "-c", script, "load", model],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nosbuild.environments.locked import LockedEnvironment
 from nosbuild.repository.lock import Lock, write_lock
+from nosbuild.store.hashing import sha256_of_file
 
 
 def write_speaks(folder: Path, python: str = "3.12") -> Path:
@@ -22,7 +23,7 @@ def write_speaks(folder: Path, python: str = "3.12") -> Path:
         details={"environment": locked.as_json()},
         identity="",
         spec_digest="",
-        artifact={},
+        artifact={"model.py": sha256_of_file(folder / "1/model.py")},
         interface="",
         config_sha256="",
         steps={},

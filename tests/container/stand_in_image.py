@@ -27,6 +27,8 @@ UID = 1000
 PYTHON = Path(sys.base_prefix).resolve() / "bin" / f"python3.{sys.version_info.minor}"
 _LIBRARY = PYTHON.parents[1] / "lib" / f"python3.{sys.version_info.minor}"
 _SITE = "/opt/nosbuild"
+_CACHE = Path("/var/cache/nosbuild")
+"""Not where it is on this machine: links that lead there lead nowhere in the container."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SCRIPT = f"""#!{PYTHON}
 import sys
@@ -39,7 +41,7 @@ ENTRYPOINT = ["nosbuild", "serve", "/models", "--host", "0.0.0.0"]
 ENTRYPOINT += ["--http-port", "8000", "--grpc-port", "8001", "--metrics-port", "8002"]
 CHANGES = [
     f"ENV PATH=/usr/local/bin:{PYTHON.parent}:/usr/bin:/bin",
-    f"ENV NOSBUILD_CACHE={cache_folder()}",
+    f"ENV NOSBUILD_CACHE={_CACHE}",
     "ENV HOME=/tmp",
     f"ENV PYTHON_VERSION={sys.version_info.major}.{sys.version_info.minor}.0",
     f"USER {UID}:{UID}",
@@ -64,10 +66,9 @@ def write_root(file: Path) -> None:
         for package in (nosbuild, nosclient):
             folder = Path(package.__file__).parent
             root.tree(folder, to=f"{_SITE}/{folder.name}")
-        root.folder(cache_folder(), UID)
-        for part in ("server", "backends", "logs", "services", "environments", "pycache"):
-            root.folder(cache_folder() / part, UID)
-        root.tree(server.folder, uid=UID)
+        for part in ("", "server", "backends"):
+            root.folder(_CACHE / part, 0, 0o1777)
+        root.tree(server.folder, to=f"{_CACHE}/server/{server.folder.name}", uid=UID)
         for library in sorted(_libraries(root.binaries)):
             root.add(library)
         root.text("/usr/local/bin/nosbuild", _SCRIPT, 0o755)

@@ -62,7 +62,12 @@ def test_it_serves_loads_unloads_and_leaves_nothing(engine, repository):
     assert not [each for each in running_services() if each.container == service.name]
 
 
-def test_what_the_engine_is_asked_for(engine, repository):
+def test_what_the_engine_is_asked_for(engine, repository, monkeypatch, tmp_path):
+    certificates = tmp_path / "certificates.crt"
+    certificates.touch()
+    monkeypatch.setenv("PIP_CERT", str(certificates))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "none.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
     options = nb.ContainerOptions(name="my-models", shm_size="300MiB", user="1234:5")
     with serve(repository, options, on_demand=True, memory="1GiB", models=["adds"]):
         body = only(engine).body
@@ -76,8 +81,12 @@ def test_what_the_engine_is_asked_for(engine, repository):
     assert body["Labels"][OWNER] == this_process()
     assert host["ShmSize"] == 300 * 2**20
     assert host["Mounts"] == [
-        {"Target": "/models", "Source": str(repository), "Type": "bind", "ReadOnly": True}
+        {"Target": target, "Source": source, "Type": "bind", "ReadOnly": True}
+        for target, source in (("/models", str(repository)), (str(certificates),) * 2)
     ]
+    assert f"PIP_CERT={certificates}" in body["Env"]
+    assert "PIP_INDEX_URL=https://packages.example/simple" in body["Env"]
+    assert not any(each.startswith("PIP_CONFIG_FILE") for each in body["Env"])
     assert {key: binding[0]["HostIp"] for key, binding in host["PortBindings"].items()} == {
         "8000/tcp": "127.0.0.1",
         "8001/tcp": "127.0.0.1",
@@ -208,6 +217,19 @@ def test_the_others_are_served_with_keep_going(engine, repository):
         assert service.models() == ["also"]
         assert set(service.failures) == {"adds", "newest"}
         assert "opset 99" in service.failures["newest"]
+
+
+def test_what_an_image_prints_before(engine, repository):
+    start = engine.start
+
+    def with_banner(container):
+        start(container)
+        with (container.folder / "stdout").open("ab") as out:
+            out.write(b"=== Triton {Inference} Server ===\nLicense: }\n")
+
+    engine.start = with_banner
+    with serve(repository, models=["adds"]) as service:
+        assert service.models() == ["adds"]
 
 
 def test_a_container_without_memory(engine, repository):

@@ -234,7 +234,7 @@ def _announce(service: InferenceService, as_json: bool, detached: bool) -> None:
     container = getattr(service, "name", "")
     if container:
         console.print(f"  container {container}")
-    stop = f"docker stop {container} stops it" if detached else "Ctrl-C stops it"
+    stop = f"docker rm -f {container} ends it" if detached else "Ctrl-C stops it"
     console.print(f"[dim]  nosbuild status shows what it does; {stop}[/]")
 
 

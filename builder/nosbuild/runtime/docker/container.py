@@ -7,23 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nosbuild.environments.linking import is_packed
-from nosbuild.errors import HostError, NosError
-from nosbuild.repository.layout import ENVIRONMENTS, LOCK, ModelFolder, model_folders
-from nosbuild.repository.lock import read_lock
+from nosbuild.errors import HostError
+from nosbuild.repository.layout import ENVIRONMENTS
 from nosbuild.runtime.docker.engine import Engine, sdk
 from nosbuild.runtime.docker.images import FOLDER, Image
+from nosbuild.runtime.docker.links import LINKS, make_links, remove_links
 from nosbuild.runtime.docker.options import GPU_LIMITS, ContainerOptions
 from nosbuild.runtime.docker.owner import OWNER, this_process
 from nosbuild.runtime.docker.refusals import refusals
-from nosbuild.runtime.model_environments import DETAIL
 from nosbuild.runtime.ports import ChosenPorts
 from nosbuild.version import VERSION
 
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
 """In the container."""
-_LINKS = "mode=1777,size=1m"
-"""Of a folder for links to environments, which the container's user has to write."""
 _PASSED_ON = (
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
@@ -33,6 +29,8 @@ _PASSED_ON = (
     "NO_PROXY",
 )
 """Where pip finds the packages of models' environments."""
+_FILES_PASSED_ON = ("PIP_CERT", "PIP_CONFIG_FILE")
+"""Variables that name a file, which is mounted at the same path."""
 
 
 def make_container(
@@ -65,11 +63,20 @@ def make_container(
     labels = {"nosbuild.repository": str(repository), "nosbuild.version": VERSION}
     if not options.detach:
         labels[OWNER] = this_process()
+    named = {name: Path(os.environ.get(name) or "-").absolute() for name in _FILES_PASSED_ON}
+    files = {name: str(path) for name, path in named.items() if path.is_file()}
+    holder, links = make_links(repository, engine.url)
+    if holder:
+        labels[LINKS] = str(holder)
+    mounted = {FOLDER: str(repository), **{path: path for path in files.values()}}
+    writable = {f"{FOLDER}/{name}/{ENVIRONMENTS}": str(path) for name, path in links.items()}
     arguments_of_engine: dict[str, Any] = {
         "labels": labels,
-        "environment": passed_on(),
-        "mounts": [types.Mount(FOLDER, str(repository), type="bind", read_only=True)],
-        "tmpfs": {f"{FOLDER}/{name}/{ENVIRONMENTS}": _LINKS for name in _linked(repository)},
+        "environment": {**passed_on(), **files},
+        "mounts": [
+            *(types.Mount(at, of, type="bind", read_only=True) for at, of in mounted.items()),
+            *(types.Mount(at, of, type="bind") for at, of in writable.items()),
+        ],
         "ports": {f"{inside}/tcp": (host, getattr(ports, name)) for name, inside in PORTS.items()},
         "restart_policy": options.restart_policy() or None,
     }
@@ -86,18 +93,24 @@ def make_container(
         arguments_of_engine["name"] = options.name
     if user := user_of(options, engine):
         arguments_of_engine["user"] = user
-    with refusals(engine, f"make a container of {image.name}"):
-        container = engine.client.containers.create(
-            image.id, [*arguments], detach=True, **arguments_of_engine
-        )
-        container.reload()
-    if request and not (container.attrs.get("HostConfig") or {}).get("DeviceRequests"):
-        container.remove(force=True)
-        raise HostError(
-            f"{engine.name} passes over the request for GPUs",
-            "Take Docker with the NVIDIA Container Toolkit, or a later podman; or start it "
-            f"yourself: podman run --device nvidia.com/gpu=all {image.name}",
-        )
+    container = None
+    try:
+        with refusals(engine, f"make a container of {image.name}"):
+            container = engine.client.containers.create(
+                image.id, [*arguments], detach=True, **arguments_of_engine
+            )
+            container.reload()
+        if request and not (container.attrs.get("HostConfig") or {}).get("DeviceRequests"):
+            raise HostError(
+                f"{engine.name} passes over the request for GPUs",
+                "Take Docker with the NVIDIA Container Toolkit, or a later podman; or start it "
+                f"yourself: podman run --device nvidia.com/gpu=all {image.name}",
+            )
+    except BaseException:
+        if container:
+            container.remove(force=True)
+        remove_links(str(holder or ""))
+        raise
     return container
 
 
@@ -116,38 +129,3 @@ def passed_on() -> Mapping[str, str]:
     """Variables of this process that pip reads in a container, too."""
     names = [*_PASSED_ON, *map(str.lower, _PASSED_ON)]
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def _linked(repository: Path) -> list[str]:
-    """Models whose folder of environments has to be the container's own: the links in ours lead
-    to this machine's cache, and the repository cannot be written.
-
-    Raises:
-        HostError: such a folder is not there and cannot be made, as a place to mount one on.
-    """
-    names = []
-    for folder in model_folders(repository):
-        place = folder.path / ENVIRONMENTS
-        packed = place.is_dir() and any(is_packed(entry) for entry in place.iterdir())
-        if packed or not _has_environment(folder):
-            continue
-        try:
-            place.mkdir(exist_ok=True)
-        except OSError as error:
-            raise HostError(
-                f"{place} cannot be made, where the container has to have its environments: "
-                f"{error.strerror}",
-                f"Make it once: mkdir {place}; or pack them: nosbuild build --pack {folder.path}",
-            ) from error
-        names.append(folder.name)
-    return names
-
-
-def _has_environment(folder: ModelFolder) -> bool:
-    for version in folder.versions():
-        try:
-            if read_lock(folder.version(version) / LOCK).details.get(DETAIL):
-                return True
-        except NosError:
-            continue  # made by hand, or broken: that is told elsewhere
-    return False

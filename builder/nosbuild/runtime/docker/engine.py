@@ -41,6 +41,11 @@ class Engine:
     """It lists NVIDIA's runtime; Docker can have the toolkit without that."""
 
     @property
+    def is_podman(self) -> bool:
+        """Podman's service, which differs here and there."""
+        return self.name.startswith("podman")
+
+    @property
     def is_here(self) -> bool:
         """It runs on this machine, so that it can mount this machine's folders."""
         return urlsplit(self.url).scheme in ("unix", "http+unix")

@@ -1,14 +1,15 @@
 """The end of whoever started a container is waited for; then the container ends, too.
 
 Run as a script of the standard library alone, by ``ContainerGuard``: it reads one line of JSON
-(``{"socket", "container", "seconds"}``), then waits until its standard input is closed. ``release``
-before that means that there is nothing to do any more.
+(``socket``, ``container``, ``seconds``, ``links``), then waits until its standard input is closed.
+``release`` before that means that there is nothing to do any more.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 import sys
 
@@ -45,6 +46,8 @@ def main() -> None:
     path, container, seconds = orders["socket"], orders["container"], orders["seconds"]
     _ask(path, "POST", f"/containers/{container}/stop?t={seconds}", seconds + 60.0)
     _ask(path, "DELETE", f"/containers/{container}?force=true&v=true", 60.0)
+    if orders["links"]:
+        shutil.rmtree(orders["links"], ignore_errors=True)
 
 
 if __name__ == "__main__":

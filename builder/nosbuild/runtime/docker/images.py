@@ -48,7 +48,10 @@ class Image:
     @property
     def release(self) -> str:
         """Of NVIDIA's container that it is made from, such as ``26.08``; empty for others."""
-        return self.variables.get("NVIDIA_TRITON_SERVER_VERSION", "")
+        if told := self.variables.get("NVIDIA_TRITON_SERVER_VERSION"):
+            return told
+        is_nvidias = self.labels.get("nosbuild.kind") == "gpu"
+        return self.labels.get("nosbuild.triton.release", "") if is_nvidias else ""
 
     @property
     def tensorrt(self) -> str:

@@ -90,16 +90,17 @@ class ContainerOutput:
     def _read_answer(self) -> None:
         text = ""
         for line in self._lines(stdout=True, stderr=False):
+            if line.startswith("{"):  # before it an image may print what it likes
+                text = ""
             text += line + "\n"
             if not self._told.is_set() and line.endswith("}"):
                 self._understand(text)
 
     def _understand(self, text: str) -> None:
-        start = text.find("{")
         try:
-            document = json.loads(text[start:]) if start >= 0 else None
+            document = json.loads(text)
         except ValueError:
-            return  # more is to come
+            return  # more is to come, or it is something else
         if isinstance(document, dict):
             self._document = document
             self._told.set()

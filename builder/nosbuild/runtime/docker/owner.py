@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from nosbuild.errors import HostError
 from nosbuild.runtime.docker.engine import Engine, sdk
+from nosbuild.runtime.docker.links import LINKS, remove_abandoned_links, remove_links
 from nosbuild.runtime.docker.refusals import refusals
 from nosbuild.runtime.service_record import start_time
 
@@ -35,16 +37,20 @@ def remove_abandoned(engine: Engine, say: Callable[[str], None]) -> None:
         HostError: the engine does not answer.
     """
     with refusals(engine, "list its containers"):
-        found = engine.client.containers.list(
-            all=True, filters={"label": OWNER}, ignore_removed=True
-        )
-    for container in found:
+        found = [
+            *engine.client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True),
+            *engine.client.containers.list(all=True, filters={"label": LINKS}, ignore_removed=True),
+        ]
+    used = {each.labels.get(LINKS, "") for each in found}
+    for container in {each.id: each for each in found}.values():
         if not _has_ended(container.labels.get(OWNER, "")):
             continue
         say(f"Removing the container {container.name}, which an earlier nosbuild serve left")
         # Its own guard may be at it, or another process.
         with contextlib.suppress(sdk().errors.APIError):
             container.remove(force=True, v=True)
+        remove_links(container.labels.get(LINKS, ""))
+    remove_abandoned_links(engine.url, used)
 
 
 def _has_ended(owner: str) -> bool:
@@ -62,13 +68,14 @@ def _has_ended(owner: str) -> bool:
 class ContainerGuard:
     """A process that stops a container once this one has ended in whatever way."""
 
-    def __init__(self, engine: Engine, container: str, seconds: int) -> None:
+    def __init__(self, engine: Engine, container: str, seconds: int, links: str) -> None:
         """Starts it.
 
         Args:
             engine: of this machine.
             container: the container's id.
             seconds: that the server has to end by itself.
+            links: its folder of links here, removed with it; may be empty.
 
         Raises:
             HostError: it does not start.
@@ -85,7 +92,8 @@ class ContainerGuard:
             )
         except OSError as error:
             raise HostError(f"{sys.executable} does not start: {error}") from error
-        orders = {"socket": urlsplit(engine.url).path, "container": container, "seconds": seconds}
+        orders: dict[str, Any] = {"socket": urlsplit(engine.url).path, "container": container}
+        orders |= {"seconds": seconds, "links": links}
         self._say(json.dumps(orders))
 
     def release(self) -> None:
@@ -95,6 +103,12 @@ class ContainerGuard:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
+
+    def take_over(self) -> None:
+        """Lets it stop the container now, as if this process had ended."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None

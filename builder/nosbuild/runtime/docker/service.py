@@ -13,6 +13,7 @@ from nosbuild.errors import HostError, RepositoryError, error_classes
 from nosbuild.runtime.docker.engine import Engine, connect_engine, sdk
 from nosbuild.runtime.docker.fitting import unfit_models
 from nosbuild.runtime.docker.images import FOLDER, Image
+from nosbuild.runtime.docker.links import LINKS, remove_links
 from nosbuild.runtime.docker.output import ContainerOutput
 from nosbuild.runtime.docker.owner import ContainerGuard
 from nosbuild.runtime.docker.refusals import refusals
@@ -43,6 +44,13 @@ class DockerService(InferenceService):
     def name(self) -> str:
         """The container's, as ``docker ps`` shows it."""
         return str(self.container.name)
+
+    def __repr__(self) -> str:
+        """Two lines: where it answers, and what it serves."""
+        return (
+            f"<InferenceService on {self.grpc_url} (gRPC) and {self.http_url}: container "
+            f"{self.name} of {self.image.name}\n of {self.repository}, log {self.log_file}>"
+        )
 
     @property
     def pid(self) -> int:
@@ -113,10 +121,14 @@ class DockerService(InferenceService):
                     self.container.remove(force=True, v=True)
                 except sdk().errors.NotFound:
                     self.output.close()
-        finally:
+            remove_links(self.container.labels.get(LINKS, ""))
+        except BaseException:  # a second Ctrl-C, too
             if self.guard:
-                self.guard.release()
-            self.engine.close()
+                self.guard.take_over()
+            raise
+        if self.guard:
+            self.guard.release()
+        self.engine.close()
         if not (keep_log or self.keeps_log):
             self.log_file.unlink(missing_ok=True)
 

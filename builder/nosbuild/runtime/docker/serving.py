@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nosbuild.runtime.docker.container import make_container, user_of
 from nosbuild.runtime.docker.engine import Engine, connect_engine
 from nosbuild.runtime.docker.fitting import unfit_models
 from nosbuild.runtime.docker.images import Image, default_image, have_image
+from nosbuild.runtime.docker.links import LINKS, remove_links
 from nosbuild.runtime.docker.options import ContainerOptions
 from nosbuild.runtime.docker.output import ContainerOutput
 from nosbuild.runtime.docker.owner import ContainerGuard, remove_abandoned
@@ -31,7 +33,7 @@ from nosbuild.store.folders import cache_folder
 
 _PORT_ATTEMPTS = 4
 _REACHED_SECONDS = 10.0
-_CLOCK_SECONDS = 2.0
+_CLOCK_SECONDS = 10.0
 
 
 def serve_in_container(
@@ -64,47 +66,64 @@ def serve_in_container(
         servable = servable_models(folder)  # any may be asked for
     names = [model.name for model in servable]
     check_on_demand(on_demand, memory, names, folder)
-    engine = _local_engine()
-    image = have_image(engine, options.image or default_image(bool(options.gpus)), say)
-    broken = {
-        **unfit_models(folder, names, image, bool(options.gpus)),
-        **unservable_models(folder, names),
-    }
-    if broken and not (keep_going and len(broken) < len(names)):
-        raise _not_servable(folder, broken)
-    uid = _uid(user_of(options, engine), image)
-    check_readable(folder, [name for name in names if name not in broken], uid, engine.is_rootless)
-    check_shared_memory(folder, names, options)
-    remove_abandoned(engine, say)
-    wanted = list(models or (names if broken and not on_demand else ()))
-    wanted = [name for name in wanted if name not in broken]
-    arguments = _arguments(wanted, on_demand, memory, keep_going)
-    log = Path(log_file).absolute() if log_file else _log_of_ours()
-    if log_file and log.exists():
-        log.replace(log.with_name(f"{log.name}.1"))  # an earlier run's
-    for attempt in range(_PORT_ATTEMPTS):
-        chosen = choose_ports(host, ports, prefer_triton=attempt == 0)
+    with ExitStack() as until_it_serves:
+        engine = _local_engine()
+        until_it_serves.callback(engine.close)
+        image = have_image(engine, options.image or default_image(bool(options.gpus)), say)
+        broken = _broken(folder, names, image, bool(options.gpus))
+        fine = [name for name in names if name not in broken]
+        # All that are fine, where only some are; the container loads all where none is named.
+        wanted = list(models or (names if broken and not on_demand else ()))
+        if broken and not (keep_going and set(wanted or names) & set(fine)):
+            raise _not_servable(folder, broken)
+        uid = _uid(user_of(options, engine), image)
+        check_readable(folder, fine, uid, engine.is_rootless)
+        check_shared_memory(folder, names, options)
+        remove_abandoned(engine, say)
+        wanted = [name for name in wanted if name in fine]
+        arguments = _arguments(wanted, on_demand, memory, keep_going)
+        log = _log(log_file)
+        for attempt in range(_PORT_ATTEMPTS):
+            chosen = choose_ports(host, ports, prefer_triton=attempt == 0)
+            try:
+                service = _start(
+                    engine, image, folder, arguments, host, chosen, options, log, verbose, say
+                )
+            except PortTaken:
+                insists = any((ports.http, ports.grpc, ports.metrics))
+                if insists or attempt + 1 == _PORT_ATTEMPTS:
+                    raise
+                continue
+            break
+        service.keeps_log = log_file is not None
+        service.is_on_demand = on_demand
         try:
-            service = _start(
-                engine, image, folder, arguments, host, chosen, options, log, verbose, say
-            )
-        except PortTaken:
-            if attempt + 1 == _PORT_ATTEMPTS or ports != Ports():
-                raise
-            continue
-        break
-    service.keeps_log = log_file is not None
-    service.is_on_demand = on_demand
-    try:
-        document = await_document(service)
-        _require_reached(service)
-        service.failures = {**broken, **document.get("failures", {})}
-        if announce:
-            _announce(service)
-    except BaseException as error:
-        service.stop(keep_log=isinstance(error, NosError))
-        raise
+            document = await_document(service)
+            _require_reached(service)
+            service.failures = {**broken, **document.get("failures", {})}
+            if announce:
+                _announce(service)
+        except BaseException as error:
+            service.stop(keep_log=isinstance(error, NosError))
+            raise
+        until_it_serves.pop_all()
     return service
+
+
+def _broken(folder: Path, names: Sequence[str], image: Image, gpu: bool) -> dict[str, str]:
+    """Model -> why it cannot, or must not, be served in this container."""
+    return {**unfit_models(folder, names, image, gpu), **unservable_models(folder, names)}
+
+
+def _log(log_file: Path | str | None) -> Path:
+    """Where the container's log goes; what an earlier run left there is kept beside."""
+    if not log_file:
+        name = f"container-{os.getpid()}-{secrets.token_hex(4)}.log"
+        return cache_folder() / "logs" / name
+    log = Path(log_file).absolute()
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    return log
 
 
 def _local_engine() -> Engine:
@@ -138,10 +157,6 @@ def _arguments(
     return arguments
 
 
-def _log_of_ours() -> Path:
-    return cache_folder() / "logs" / f"container-{os.getpid()}-{secrets.token_hex(4)}.log"
-
-
 def _start(
     engine: Engine,
     image: Image,
@@ -155,10 +170,11 @@ def _start(
     say: Callable[[str], None],
 ) -> DockerService:
     container = make_container(engine, image, repository, arguments, host, ports, options)
+    links = container.labels.get(LINKS, "")
     guard = None
     try:
         if not options.detach:
-            guard = ContainerGuard(engine, container.id, STOP_SECONDS)
+            guard = ContainerGuard(engine, container.id, STOP_SECONDS, links)
         say(f"Starting the container {container.name} of {image.name}")
         with refusals(engine, "start the container"):
             container.start()
@@ -166,6 +182,7 @@ def _start(
     except BaseException:
         with refusals(engine, "remove the container"):
             container.remove(force=True, v=True)
+        remove_links(links)
         if guard:
             guard.release()
         raise
