@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from add_one_model import write_add_one
+from speaking_model import write_speaks
 
 import nosbuild as nb
 from nosbuild.errors import HostError, InputError, RepositoryError, RequestError
@@ -108,6 +109,40 @@ def test_gpus_and_shared_memory_of_the_machine(engine, repository):
         "memlock": -1,
         "stack": 64 * 2**20,
     }
+
+
+def test_environments_are_linked_in_a_folder_of_the_containers_own(engine, repository):
+    write_speaks(repository / "speaks")
+    start, seen = engine.start, []
+
+    def look(container):
+        folder = Path(container.body["Labels"]["nosbuild.links"]) / "speaks"
+        seen.append((folder, folder.stat().st_mode & 0o7777))
+        start(container)
+
+    engine.start = look
+    engine.command = [sys.executable, "-c", "print('no server')"]
+    with pytest.raises(HostError, match="ended with code 0"):
+        serve(repository)
+    ((folder, mode),) = seen
+    mounts = {mount["Target"]: mount for mount in only(engine).body["HostConfig"]["Mounts"]}
+    assert mounts["/models/speaks/environments"]["Source"] == str(folder)
+    assert not mounts["/models/speaks/environments"]["ReadOnly"]
+    assert mode == 0o1777
+    assert not folder.parent.exists()
+    (repository / "speaks/environments/1").write_bytes(b"packed, which is not hidden")
+    engine.start = start
+    with pytest.raises(HostError, match="ended with code 0"):
+        serve(repository)
+    (_, second) = engine.containers.values()
+    assert "nosbuild.links" not in second.body["Labels"]
+
+
+def test_nothing_is_served_in_place_of_what_was_asked_for(engine, repository):
+    write_add_one(repository / "newest", opset=99)
+    with pytest.raises(RepositoryError, match="opset 99"):
+        serve(repository, models=["newest"], keep_going=True)
+    assert not engine.containers
 
 
 def test_a_detached_container_outlives_its_context(engine, repository):
@@ -335,7 +370,7 @@ def test_what_the_engine_refuses(engine, repository, words, message, remedy):
     with pytest.raises(HostError, match=message) as caught:
         serve(repository)
     assert remedy in caught.value.remedy
-    assert only(engine).removed
+    assert engine.containers and all(each.removed for each in engine.containers.values())
 
 
 def test_a_port_that_is_lost_to_another_is_chosen_anew(engine, repository):

@@ -15,7 +15,7 @@ def package(
         list[str] | None,
         typer.Argument(
             help="The models, with those that they call; by default all that are built.",
-            metavar="[MODEL]...",
+            metavar="MODEL",
             show_default=False,
         ),
     ] = None,
@@ -43,7 +43,7 @@ def package(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Build an image that serves models, with everything inside: docker run -p 8000-8002:8000-8002.
+    """Build an image that serves models, with everything that they need inside.
 
     Models' Python environments are made in it, unless they are packed (nosbuild build --pack).
     """
