@@ -382,7 +382,7 @@ def test_a_port_that_is_lost_to_another_is_chosen_anew(engine, repository):
         if sum("Starting the container" in each for each in asked) == 2:
             engine.refuses.clear()
 
-    with nb.serve(repository, runtime="docker", models=["adds"], on_progress=stop_refusing) as it:
+    with serve(repository, models=["adds"], on_progress=stop_refusing) as it:
         assert it.models() == ["adds"]
     assert [each.removed for each in engine.containers.values()] == [True, True]
 
@@ -486,8 +486,10 @@ def test_runtimes(engine, nosbuild):
 
 
 def test_detached_from_the_command_line(engine, repository, nosbuild):
-    ran = nosbuild("serve", str(repository), "--runtime", "docker", "--detach", "--json")
-    assert ran.returncode == 0, ran.stderr
+    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
+    asked = ["serve", str(repository), "--runtime", "docker", "--detach", "--json", *ports]
+    ran = nosbuild(*asked)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     told = json.loads(ran.stdout)
     container = only(engine)
     assert told["container"] == container.name
