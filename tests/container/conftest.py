@@ -66,18 +66,17 @@ def podman(tmp_path_factory):
         stand_in_image.write_root(root)
         client = docker.DockerClient(base_url=url, version="auto", timeout=600)
         repository, _, tag = stand_in_image.NAME.rpartition(":")
-        client.api.import_image(
-            str(root), repository=repository, tag=tag, changes=stand_in_image.CHANGES
-        )
-        root.unlink()
-        client.api.tag(repository, repository, tag)  # podman's service takes no tag there
+        name, shell = stand_in_image.NAME, "/bin/sh"
         try:
-            client.containers.run(
-                stand_in_image.NAME, ["-c", "true"], entrypoint="/bin/sh", remove=True
+            client.api.import_image(
+                str(root), repository=repository, tag=tag, changes=stand_in_image.CHANGES
             )
+            client.api.tag(repository, repository, tag)  # podman's service takes no tag there
+            client.containers.run(name, ["-c", "true"], entrypoint=shell, remove=True)
         except docker.errors.APIError as error:
             pytest.skip(f"podman runs no container here: {error.explanation}")
         finally:
+            root.unlink()
             client.close()
         yield url
 

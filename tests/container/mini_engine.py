@@ -91,6 +91,11 @@ class MiniEngine:
     def url(self) -> str:
         return f"unix://{self.socket}"
 
+    @property
+    def remote_url(self) -> str:
+        """As the engine of another machine is named."""
+        return "tcp://{}:{}".format(*self._servers[1].server_address[:2])
+
     def __enter__(self) -> MiniEngine:
         engine = self
 
@@ -100,15 +105,20 @@ class MiniEngine:
         class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             daemon_threads = True
 
-        self._server = Server(str(self.socket), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        class Remote(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        self._servers = [Server(str(self.socket), Handler), Remote(("127.0.0.1", 0), Handler)]
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for container in self.containers.values():
             self.stop(container, 20)
-        self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
     def add_image(self, name: str, **config: Any) -> None:
         self.images[name] = {"User": "1000:1000", "Env": [], "Labels": {}, **config}

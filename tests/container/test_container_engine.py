@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import nosbuild
 from nosbuild.errors import HostError
 from nosbuild.runtime.docker.engine import connect_engine
+from nosbuild.runtime.docker.packaging import package
 
 pytest.importorskip("docker", reason="pip install 'nosbuild[docker]'")
 
@@ -99,16 +101,14 @@ def test_no_right_to_ask_the_engine(engine):
     assert "usermod -aG docker" in remedy
 
 
-def test_an_engine_of_another_machine_mounts_nothing_of_ours(monkeypatch, repository):
-    from dataclasses import replace
-
-    from nosbuild.runtime.docker.engine import Engine
-
+def test_an_engine_of_another_machine_mounts_nothing_of_ours(engine, monkeypatch, repository):
+    monkeypatch.setenv("DOCKER_HOST", engine.remote_url)
+    with pytest.raises(HostError, match="is an engine of another machine") as caught:
+        nosbuild.serve(repository, runtime="docker")
+    assert "nosbuild package" in caught.value.remedy
+    assert package(repository, ["adds"], tag="app:1").models == ("adds",)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
     with pytest.raises(HostError, match="is not running"):
         connect_engine()
-    remote = Engine(None, f"tcp://127.0.0.1:{port}", "Docker 27.3.1", False, False)
-    assert not remote.is_here
-    assert replace(remote, url="unix:///var/run/docker.sock").is_here
