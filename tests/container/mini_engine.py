@@ -366,6 +366,8 @@ class _Handler(BaseHTTPRequestHandler):
         container, _, model = number.partition(".")
         mount = self.the_engine.containers[container].body["HostConfig"]["Mounts"][0]
         script = "from nosbuild.cli import main; main()"
+        # First, as engines do: who reads the headers must not have read a part of the answer.
+        self._begin("application/vnd.docker.multiplexed-stream")
         ran = subprocess.run(
             [sys.executable, "-c", script, "load", model],
             cwd=mount["Source"],
@@ -374,7 +376,6 @@ class _Handler(BaseHTTPRequestHandler):
             check=False,
         )
         self.the_engine.info["exec"] = ran.returncode
-        self._begin("application/vnd.docker.multiplexed-stream")
         for stream, content in ((1, ran.stdout), (2, ran.stderr)):
             if content:
                 self._frame(stream, content)

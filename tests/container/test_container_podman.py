@@ -1,6 +1,7 @@
 """Real containers of podman: what a user has with ``nosbuild serve --runtime docker``."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,9 @@ def test_models_on_demand_in_a_container(on_podman, repository):
         service.load_model("also")
         assert service.models() == ["also"]
         assert asks(service, "also").shape == (2, 4)
+        _, commands = service.container.exec_run(["sh", "-c", "cat /proc/[0-9]*/cmdline"])
+        keys = re.findall(rb"model-repository:nosbuild-manager=([^\0]*)", commands)
+        assert len(keys) == 2 and not any(key.strip(b"*") for key in keys), "hidden there, too"
 
 
 def test_shared_memory_with_clients_of_this_machine(on_podman, repository):

@@ -495,3 +495,6 @@ def test_detached_from_the_command_line(engine, repository, nosbuild):
     assert told["container"] == container.name
     assert container.process.poll() is None
     assert Path(told["log_file"]).exists()
+    assert container.body["Cmd"][-1] == "--update"
+    ran = nosbuild("load", "adds", "--url", told["grpc_url"])
+    assert (ran.returncode, ran.stdout) == (0, "adds is loaded\n"), ran.stderr
