@@ -58,7 +58,7 @@ gpu-check: setup
 
 # Says why, and skips, where images cannot be built.
 images-check: setup
-	@$(BIN)/python -m pytest -m images tests/docker_images
+	@$(BIN)/python -m pytest -m images tests/docker_images tests/container
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

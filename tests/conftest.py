@@ -25,6 +25,16 @@ from nosbuild.spec import ModelSpec, load_spec
 # of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Images and containers cost minutes, root and a package index: only where asked for."""
+    if "images" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("images"):
+            item.add_marker(pytest.mark.skip(reason="make images-check builds and runs images"))
+
+
 MakeModel = Callable[..., ModelSpec]
 
 TORCH = "import torch\nfrom torch import nn\n\n"

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from nosbuild.errors import NosError, Refused
     from nosbuild.placement import Placement, place
     from nosbuild.rollout import serve, watching
-    from nosbuild.runtime import InferenceService
+    from nosbuild.runtime import ContainerOptions, InferenceService
     from nosbuild.spec import ModelSpec, load_spec
     from nosbuild.steps import BuildResult, build
 
 __version__ = VERSION
 __all__ = [
     "BuildResult",
+    "ContainerOptions",
     "InferenceService",
     "ModelSpec",
     "NosError",
@@ -36,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "BuildResult": "nosbuild.steps",
+    "ContainerOptions": "nosbuild.runtime",
     "InferenceService": "nosbuild.runtime",
     "ModelSpec": "nosbuild.spec",
     "NosError": "nosbuild.errors",

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from members_at_hand import graph, publish_member
 
+from members_at_hand import graph, publish_member
 from nosbuild.prove import prove_served
 from nosbuild.repository.check import check_repository
 from nosbuild.repository.layout import LOCK

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from members_at_hand import graph, publish_member
 
+from members_at_hand import graph, publish_member
 from nosbuild.errors import SpecError
 from nosbuild.prove import prove_served
 from nosbuild.repository.check import check_repository

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from rolling import PORTS, WIDER, Publisher, Traffic, ready, workers
 
 from nosbuild import serve
 from nosbuild.errors import Refused, RepositoryError, RequestError
 from nosbuild.rollout import RunningServer, roll_out
 from nosbuild.runtime.service_record import service_at
+from rolling import PORTS, WIDER, Publisher, Traffic, ready, workers
 
 NAMES = [
     "swapped",

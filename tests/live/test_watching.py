@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rolling import PORTS, Publisher, Traffic, ready
 
 import nosbuild
 from nosbuild.errors import Refused
@@ -19,6 +18,7 @@ from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.refused import refusal_of
 from nosbuild.runtime.service_record import running_services
 from nosclient import Client
+from rolling import PORTS, Publisher, Traffic, ready
 
 ADDER = """
 import sys

@@ -19,9 +19,11 @@ from nosbuild.cli.hub import hub
 from nosbuild.cli.ls import ls
 from nosbuild.cli.models import load, pin, scale, unload, unpin
 from nosbuild.cli.new import new
+from nosbuild.cli.package import package
 from nosbuild.cli.plan import plan
 from nosbuild.cli.prove import prove
 from nosbuild.cli.run import run
+from nosbuild.cli.runtimes import runtimes
 from nosbuild.cli.schema import schema
 from nosbuild.cli.serve import serve
 from nosbuild.cli.status import status
@@ -56,8 +58,11 @@ def _root(
 
 for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
-    ("Serve", (serve, ls, plan, status, run, bench, load, unload, pin, unpin, scale)),
-    ("Look", (diff, doctor, schema)),
+    (
+        "Serve",
+        (serve, ls, plan, status, run, bench, load, unload, pin, unpin, scale, package),
+    ),
+    ("Look", (diff, doctor, runtimes, schema)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

@@ -38,6 +38,27 @@ def ls(repository: Repository = DEFAULT_REPOSITORY, as_json: AsJson = False) -> 
     results().print(f"{counted(len(kept), 'environment')}, {size}")
 
 
+@env.command("make")
+def make(repository: Repository = DEFAULT_REPOSITORY) -> None:
+    """Make the environments of all models that are built, as serving would, and link them."""
+    from nosbuild.cli.printing import progress
+    from nosbuild.report.units import counted
+    from nosbuild.runtime import server_environment
+    from nosbuild.runtime.model_environments import link_environments
+    from nosbuild.runtime.servable import servable_models
+
+    console = progress()
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False)
+
+    folder = repository.absolute()
+    names = [model.name for model in servable_models(folder)]
+    for error in link_environments(folder, names, server_environment(say), say).values():
+        raise error
+    typer.echo(f"{counted(len(names), 'model')} can be served")
+
+
 @env.command("prune")
 def prune(
     older_than: Annotated[

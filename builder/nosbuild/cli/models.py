@@ -38,6 +38,9 @@ def load(server: Server, name: Name) -> None:
 
     client, record = connect(server, name)
     with client:
+        if record and record.container:
+            _load_in_container(record, name)
+            return
         if record and _rolled_out(record, server, name):
             typer.echo(f"{name} is loaded")
             return
@@ -86,6 +89,15 @@ def _remember(record: ServiceRecord, name: str) -> None:
     repository = Path(record.repository)
     if files := served_files_of(record.pid):
         files.remember(repository, with_called(repository, [name]))
+
+
+def _load_in_container(record: ServiceRecord, name: str) -> None:
+    from nosbuild.runtime.docker.service import load_in_running
+    from nosbuild.runtime.loading import require_loadable
+
+    require_loadable(Path(record.repository), name)
+    for line in load_in_running(record.container, name, record.repository):
+        typer.echo(line)
 
 
 def _has_manager(client: Client) -> bool:

@@ -24,6 +24,21 @@ class Which(str, Enum):
     ON_DEMAND = "on-demand"
 
 
+class Runtime(str, Enum):
+    """Where the server runs."""
+
+    EMBEDDED = "embedded"
+    DOCKER = "docker"
+
+
+class Ipc(str, Enum):
+    """Whose shared memory a container has."""
+
+    PRIVATE = "private"
+    HOST = "host"
+
+
+_CONTAINER = "In a container (--runtime docker)"
 _PORT = "port; by default {} if that is free, else any free one."
 
 
@@ -75,12 +90,77 @@ def serve(
             "nosbuild load."
         ),
     ] = True,
+    runtime: Annotated[
+        Runtime, typer.Option(help="A process of this machine, or a container of its engine.")
+    ] = Runtime.EMBEDDED,
+    image: Annotated[
+        str,
+        typer.Option(
+            help="By default nosbuild's own, for the CPU or, with --gpus, for GPUs.",
+            rich_help_panel=_CONTAINER,
+            show_default=False,
+        ),
+    ] = "",
+    gpus: Annotated[
+        str,
+        typer.Option(
+            help="all, how many (2), or which (device=0,1).",
+            rich_help_panel=_CONTAINER,
+            show_default=False,
+        ),
+    ] = "",
+    shm_size: Annotated[
+        str, typer.Option(help="Size of its /dev/shm.", rich_help_panel=_CONTAINER)
+    ] = "1GiB",
+    ipc: Annotated[
+        Ipc,
+        typer.Option(
+            help="host: it has this machine's /dev/shm, so that clients here can use shared "
+            "memory.",
+            rich_help_panel=_CONTAINER,
+        ),
+    ] = Ipc.PRIVATE,
+    user: Annotated[
+        str,
+        typer.Option(
+            help="uid or uid:gid in it, in place of the image's.",
+            rich_help_panel=_CONTAINER,
+            show_default=False,
+        ),
+    ] = "",
+    name: Annotated[
+        str, typer.Option(help="Its name.", rich_help_panel=_CONTAINER, show_default=False)
+    ] = "",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it running.", rich_help_panel=_CONTAINER)
+    ] = False,
+    restart: Annotated[
+        str,
+        typer.Option(
+            help="With --detach: no, always, unless-stopped or on-failure:3.",
+            rich_help_panel=_CONTAINER,
+        ),
+    ] = "no",
     as_json: AsJson = False,
 ) -> None:
     """Start a real Triton on a repository; Ctrl-C stops it cleanly."""
     from nosbuild.cli.printing import progress
     from nosbuild.errors import HostError
     from nosbuild.rollout import serve as start
+    from nosbuild.runtime import ContainerOptions
+
+    in_container = runtime is Runtime.DOCKER
+    asked = ContainerOptions(
+        image=image,
+        gpus=gpus,
+        name=name,
+        user=user,
+        shm_size=shm_size,
+        ipc=ipc.value,
+        restart=restart,
+        detach=detach,
+        update=in_container and update,
+    )
 
     signal.signal(signal.SIGTERM, _as_interrupt)
     console = progress()
@@ -93,6 +173,9 @@ def serve(
 
         service = start(
             repository,
+            runtime="docker" if in_container else "embedded",
+            # Given without --runtime docker, it is refused.
+            container=asked if in_container or asked != ContainerOptions() else None,
             models=model,
             on_demand=models is Which.ON_DEMAND,
             memory=memory,
@@ -110,12 +193,17 @@ def serve(
     with service:
         if model:
             _tell_left_out(service, model)
-        _announce(service, as_json)
+        _announce(service, as_json, detach)
+        if detach:
+            return
         try:
-            code = _wait(service, update)
+            # In a container, the nosbuild in it looks for new versions.
+            code = _wait(service, update and not in_container)
         except KeyboardInterrupt:
             console.print("stopping")
             return
+        if in_container:
+            service.stop(keep_log=True)
     raise HostError(f"Triton ended by itself with code {code}", f"Its log: {service.log_file}")
 
 
@@ -137,7 +225,7 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _announce(service: InferenceService, as_json: bool) -> None:
+def _announce(service: InferenceService, as_json: bool, detached: bool) -> None:
     models = service.models()
     if as_json:
         from nosbuild.cli.printing import print_json
@@ -150,6 +238,7 @@ def _announce(service: InferenceService, as_json: bool) -> None:
                 "metrics_url": service.metrics_url,
                 "pid": service.pid,
                 "log_file": str(service.log_file),
+                "container": getattr(service, "name", None),
                 "ports_taken": {
                     port: owner.removeprefix(" by ") for port, owner in service.ports.taken.items()
                 },
@@ -186,7 +275,11 @@ def _announce(service: InferenceService, as_json: bool) -> None:
     console.print(f"  metrics  {service.metrics_url}")
     for owner, taken in _by_owner(service.ports.taken).items():
         console.print(f"[yellow]  taken{escape(owner)}: {', '.join(taken)}[/]", soft_wrap=True)
-    console.print("[dim]  nosbuild status shows what it does; Ctrl-C stops it[/]")
+    container = getattr(service, "name", "")
+    if container:
+        console.print(f"  container {container}")
+    stop = f"docker rm -f {container} ends it" if detached else "Ctrl-C stops it"
+    console.print(f"[dim]  nosbuild status shows what it does; {stop}[/]")
 
 
 def _tell_left_out(service: InferenceService, asked: list[str]) -> None:

@@ -72,7 +72,7 @@ def prove_served(
     with _served(folder, versions, say) as service:
         proofs = _prove_all(versions, service, service.failures, answer_timeout, say)
         if not all(proof.passed for proof in proofs):
-            service.process.stop(keep_log=True)
+            service.stop(keep_log=True)
         return proofs
 
 
@@ -143,7 +143,7 @@ def _served(
         try:
             yield service
         except HostError:
-            service.process.stop(keep_log=True)
+            service.stop(keep_log=True)
             raise
 
 

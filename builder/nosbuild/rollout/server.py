@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from nosbuild.runtime.served_files import ServedFiles, served_files_of
 
 if TYPE_CHECKING:
+    from nosbuild.runtime.embedded_service import EmbeddedService
     from nosbuild.runtime.environment import ServerEnvironment
-    from nosbuild.runtime.service import InferenceService
     from nosbuild.runtime.service_record import ServiceRecord
     from nosclient import Client
 
@@ -33,7 +33,7 @@ class RunningServer:
     """What its models run in; told what is installed."""
 
     @staticmethod
-    def of_service(service: InferenceService) -> RunningServer:
+    def of_service(service: EmbeddedService) -> RunningServer:
         """One that this process started."""
         return RunningServer(
             service.repository,

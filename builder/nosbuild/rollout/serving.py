@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec
 
+from nosbuild.errors import RequestError
 from nosbuild.rollout.server import RunningServer
 from nosbuild.runtime import InferenceService
 from nosbuild.runtime import serve as start
+from nosbuild.runtime.embedded_service import EmbeddedService
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -20,7 +22,8 @@ def _proving(
     @functools.wraps(start)
     def serve(*args: _Arguments.args, **options: _Arguments.kwargs) -> InferenceService:
         service = start(*args, **options)
-        service.rolls_out = rolls_out
+        if isinstance(service, EmbeddedService):  # in a container, the nosbuild in it proves
+            service.rolls_out = rolls_out
         return service
 
     return serve
@@ -31,9 +34,9 @@ serve = _proving(start)
 
 
 def rolls_out(
-    service: InferenceService, model: str, timeout: float, say: Callable[[str], None]
+    service: EmbeddedService, model: str, timeout: float, say: Callable[[str], None]
 ) -> bool:
-    """What ``InferenceService.rolls_out`` is.
+    """What ``EmbeddedService.rolls_out`` is.
 
     Raises:
         Refused: a new version of the model, or of one that it calls, is not proven.
@@ -56,9 +59,17 @@ def watching(
         service: that serves the models.
         on_event: told what took over and what was refused, and why, each in a few lines; called
             from a thread.
+
+    Raises:
+        RequestError: the server is in a container.
     """
     from nosbuild.rollout.watch import Watch
 
+    if not isinstance(service, EmbeddedService):
+        raise RequestError(
+            "the server is in a container, in which only its own nosbuild can watch",
+            "Start it with ContainerOptions(update=True), as nosbuild serve does.",
+        )
     watch = Watch(RunningServer.of_service(service), on_event or _silent)
     try:
         yield

@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nosbuild.runtime.docker.options import ContainerOptions
     from nosbuild.runtime.doctor import Finding, examine
-    from nosbuild.runtime.embedded import serve
     from nosbuild.runtime.environment import server_environment
     from nosbuild.runtime.service import InferenceService
     from nosbuild.runtime.service_record import ServiceRecord, running_services
+    from nosbuild.runtime.serving import serve
 
 __all__ = [
+    "ContainerOptions",
     "Finding",
     "InferenceService",
     "ServiceRecord",
@@ -25,12 +27,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "ContainerOptions": "docker.options",
     "Finding": "doctor",
     "InferenceService": "service",
     "ServiceRecord": "service_record",
     "examine": "doctor",
     "running_services": "service_record",
-    "serve": "embedded",
+    "serve": "serving",
     "server_environment": "environment",
 }
 

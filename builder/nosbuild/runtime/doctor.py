@@ -53,6 +53,16 @@ def examine() -> list[Finding]:
     return [look() for look in _LOOKS]
 
 
+def what_embedded_needs() -> list[Finding]:
+    """The same for what an embedded server needs alone."""
+    return [look() for look in (_interpreter, _venv, _pip, _cache, _triton, _shared_memory)]
+
+
+def look_at_gpu() -> Finding:
+    """The same for a GPU."""
+    return _gpu()
+
+
 def _interpreter() -> Finding:
     try:
         found = find_interpreter()

@@ -11,6 +11,7 @@ from pathlib import Path
 from nosbuild.errors import HostError, NosError, RepositoryError
 from nosbuild.repository.calls import with_called
 from nosbuild.repository.unservable import unservable_models
+from nosbuild.runtime.embedded_service import EmbeddedService
 from nosbuild.runtime.environment import ServerEnvironment, server_environment
 from nosbuild.runtime.first_loads import load_all, load_failures
 from nosbuild.runtime.gpu_needs import gpu_needs
@@ -24,7 +25,7 @@ from nosbuild.runtime.restrictions import only_for_the_manager, restrictions_of
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.served_files import make_served_files
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
-from nosbuild.runtime.service import InferenceService
+from nosbuild.runtime.service import LOAD_SECONDS
 from nosbuild.runtime.service_record import (
     ServiceRecord,
     services_folder,
@@ -57,51 +58,14 @@ def serve(
     log_file: Path | str | None = None,
     verbose: bool = False,
     keep_going: bool = False,
-    load_timeout: float = 300.0,
+    load_timeout: float = LOAD_SECONDS,
     drain_timeout: float | None = None,
     triton_options: Sequence[str] = (),
     announce: bool = True,
     response_cache: bool = True,
     on_progress: Callable[[str], None] | None = None,
-) -> InferenceService:
-    """Starts Triton on the repository and returns once every model is ready.
-
-    Args:
-        repository: the folder that holds one folder for each model.
-        models: the models to load, and with them those that they call; None: all that have a
-            config.pbtxt.
-        on_demand: load nothing but ``models``, which then stay, and any other when it is asked for
-            first, within ``memory``.
-        memory: what models that are loaded on demand may take together: ``4GiB``, or bytes; None:
-            half of what is free now.
-        gpu_memory: the same for memory of GPUs, by their numbers: ``0:20GiB,1:20GiB``; those that
-            are not named have no budget.
-        host: the address to listen on.
-        http_port: None: 8000 if free, otherwise any free port; 0: any free port.
-        grpc_port: likewise, 8001.
-        metrics_port: likewise, 8002.
-        log_file: where Triton's log goes and stays; None: the cache folder, for as long as it runs.
-        verbose: copy the log to standard error.
-        keep_going: serve what loads where some models do not; ``failures`` of the result tells,
-            and the server is ready without them.
-        load_timeout: seconds a model may take to load.
-        drain_timeout: seconds that requests in flight may take once the service stops; an idle
-            HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
-            model defines ``finalize``.
-        triton_options: further options of tritonserver, as on its command line; not those that
-            the other arguments set.
-        announce: let other processes of this user find the service (``nosbuild status``).
-        response_cache: give models that want it Triton's response cache.
-        on_progress: told what happens, one line at a time.
-
-    Raises:
-        RequestError: a triton_option that nosbuild sets itself.
-        InputError: ``memory`` or ``gpu_memory`` is no size, or too little for any model, or
-            nothing is to be loaded on demand.
-        RepositoryError: nothing to serve, or models that do not load; each with its reason.
-        HostError: a port in use, or something this machine lacks; so has the environment of a
-            model that cannot be made.
-    """
+) -> EmbeddedService:
+    """``serving.serve`` for ``runtime="embedded"``: the same arguments, and the same errors."""
     check_triton_options(triton_options)
     say = on_progress or _silent
     folder = Path(repository).absolute()
@@ -167,8 +131,7 @@ def serve(
                 _announce(service)
         except BaseException as error:
             # A log that explains the failure is worth keeping; one of a Ctrl-C is not.
-            service.process.stop(keep_log=isinstance(error, NosError))
-            service.stop()
+            service.stop(keep_log=isinstance(error, NosError))
             raise
         return service
     raise AssertionError("the last attempt returns or raises")
@@ -192,7 +155,7 @@ def _start(
     log_file: Path | None,
     triton_options: Sequence[str],
     manager: OnDemand | None,
-) -> InferenceService:
+) -> EmbeddedService:
     shm_prefix = f"nosbuild-{os.getpid()}-{secrets.token_hex(4)}-"
     log = log_file.absolute() if log_file else cache_folder() / "logs" / f"{shm_prefix}triton.log"
     restrictions = restrictions_of(triton_options)
@@ -235,14 +198,14 @@ def _start(
         )
     )
     files.belongs_to(process.pid)
-    return InferenceService(
+    return EmbeddedService(
         repository,
         _reachable(host),
         ports,
         log,
-        process,
-        environment,
-        files,
+        process=process,
+        environment=environment,
+        files=files,
         is_on_demand=manager is not None,
         too_large=manager.too_large if manager else {},
         restrictions=restrictions,
@@ -267,7 +230,7 @@ def _cache_options(
     ]
 
 
-def _becomes_live(service: InferenceService) -> bool:
+def _becomes_live(service: EmbeddedService) -> bool:
     """Waits until the server answers; False where it ends instead, or takes too long."""
     deadline = time.monotonic() + _LIVE_SECONDS
     while service.is_running and time.monotonic() < deadline:
@@ -283,7 +246,7 @@ def _port_was_lost(log: Path) -> bool:
     return any(sign in text for sign in _PORT_LOST)
 
 
-def _start_failure(service: InferenceService) -> HostError:
+def _start_failure(service: EmbeddedService) -> HostError:
     lines = error_lines(service.log_file) or last_lines(service.log_file)
     return HostError(
         "\n  ".join(["Triton did not start:", *lines]),
@@ -299,7 +262,7 @@ def _not_servable(repository: Path, broken: dict[str, str]) -> RepositoryError:
     )
 
 
-def _announce(service: InferenceService) -> None:
+def _announce(service: EmbeddedService) -> None:
     started = start_time(service.pid)
     if started is None:
         raise _start_failure(service)

@@ -45,7 +45,7 @@ def load_all(
                             say(f"{name} does not load: {reason}")
         except BaseException:
             # A Ctrl-C: the loads that the pool would wait for end with the server.
-            service.process.stop()
+            service.stop()
             raise
     return failures
 

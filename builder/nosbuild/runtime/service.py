@@ -1,7 +1,8 @@
-"""A running Triton and everything its owner may want of it."""
+"""A running Triton and everything its owner may want of it, wherever it runs."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,34 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import Sizes
-from nosbuild.repository.calls import with_called
 from nosbuild.runtime.control import ControlRefused, TritonControl
-from nosbuild.runtime.environment import ServerEnvironment
-from nosbuild.runtime.loading import require_loadable, unload_if_worker_ended
-from nosbuild.runtime.managed_models import managed_models
-from nosbuild.runtime.model_environments import require_environment
 from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.ports import ChosenPorts
-from nosbuild.runtime.process import ServerProcess
 from nosbuild.runtime.restrictions import Restrictions
-from nosbuild.runtime.served_files import ServedFiles
 from nosbuild.runtime.server_log import LogEcho, last_lines
 
 if TYPE_CHECKING:
     import nosclient
-    from nosbuild.runtime.manager_watch import ManagerWatch
 
-_LOAD_SECONDS = 300.0
-
-RollsOut = Callable[["InferenceService", str, float, Callable[[str], None]], bool]
-"""Given a model, seconds and whom to tell: whether it had new versions, which serve now."""
+LOAD_SECONDS = 300.0
+"""What a model may take to load, unless told otherwise."""
 
 
 @dataclass(repr=False)
-class InferenceService:
+class InferenceService(ABC):
     """A running Triton Inference Server; a context manager that stops it.
 
-    It also stops, and leaves nothing behind, when the process that started it ends in any way.
+    It also stops, and leaves nothing behind, when the process that started it ends in any way
+    (a container with ``detach`` does not).
     """
 
     repository: Path
@@ -46,23 +38,15 @@ class InferenceService:
     """The address clients on this machine use."""
     ports: ChosenPorts
     log_file: Path
-    process: ServerProcess
-    environment: ServerEnvironment
-    files: ServedFiles
-    """Its own folder: what it serves of each model."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Model -> why it did not load; empty unless the service was told to keep going."""
     echo: LogEcho | None = None
-    watch: ManagerWatch | None = None
-    """Over the model manager, of which no other process can load a new one."""
     is_on_demand: bool = False
     """Models are loaded when they are asked for, by a model manager."""
     too_large: Mapping[str, Sizes] = field(default_factory=dict)
     """Of these: model -> what it needs, where that is more than the whole budget."""
     restrictions: Restrictions = field(default_factory=Restrictions)
     """Of its APIs, by ``triton_options``, and where models are loaded on demand."""
-    rolls_out: RollsOut | None = None
-    """Proves new versions before they take over; without, ``load_model`` loads them as they are."""
 
     def __repr__(self) -> str:
         """Two lines: where it answers, and what it serves."""
@@ -88,14 +72,16 @@ class InferenceService:
         return f"http://{self.host}:{self.ports.metrics}/metrics"
 
     @property
+    @abstractmethod
     def pid(self) -> int:
-        """Triton's process."""
-        return self.process.pid
+        """Triton's process on this machine; of a container its first one, 0 where the engine has
+        it on another.
+        """
 
     @property
+    @abstractmethod
     def is_running(self) -> bool:
         """False once the server has ended."""
-        return self.process.is_running
 
     def client(self, **options: Any) -> nosclient.Client:
         """A client of this service over gRPC; close it, or use it in a ``with``.
@@ -115,10 +101,11 @@ class InferenceService:
         ready = {entry.name for entry in index if entry.state == "READY"}
         return sorted(ready - {MODEL_MANAGER} if self.is_on_demand else ready)
 
+    @abstractmethod
     def load_model(
         self,
         name: str,
-        timeout: float = _LOAD_SECONDS,
+        timeout: float = LOAD_SECONDS,
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         """Loads a model of the repository, or its newest version again.
@@ -142,28 +129,8 @@ class InferenceService:
             RequestError: there is no room for it in the budget of a server on demand.
             HostError: what it runs in cannot be made on this machine.
         """
-        if self.rolls_out and self.rolls_out(self, name, timeout, on_progress or _silent):
-            return
-        require_loadable(self.repository, name)
-        require_environment(self.repository, name, self.environment, on_progress or _silent)
-        closure = with_called(self.repository, [name])
-        if self.is_on_demand:
-            models = managed_models(self.repository, closure)
-            with self._managed() as client:
-                ask_manager(
-                    client, "ensure", model=name, again=True, models=models, timeout=timeout
-                )
-            self.files.remember(self.repository, closure)
-            return
-        unload_if_worker_ended(self.control, self.pid, name, timeout)
-        reason = load_failure(self.control, name, self.log_file, timeout)
-        if reason:
-            raise RepositoryError(
-                f"model {name!r} does not load: {reason}", f"Triton's log: {self.log_file}"
-            )
-        self.files.remember(self.repository, closure)
 
-    def unload_model(self, name: str, timeout: float = _LOAD_SECONDS) -> None:
+    def unload_model(self, name: str, timeout: float = LOAD_SECONDS) -> None:
         """Unloads a model once its requests in flight are answered.
 
         Raises:
@@ -212,19 +179,25 @@ class InferenceService:
                 f"It may have ended; its log is {self.log_file}.",
             ) from error
 
-    def stop(self) -> None:
-        """Stops the server; nothing of it is left on return. Again is harmless."""
-        if self.watch:
-            self.watch.stop()
+    def stop(self, *, keep_log: bool = False) -> None:
+        """Stops the server; nothing of it is left on return. Again is harmless.
+
+        Args:
+            keep_log: leave its log where it lies, though nobody asked for one.
+        """
         try:
-            self.process.stop()
+            self._end(keep_log)
         finally:
             if self.echo:
                 self.echo.close()
 
+    @abstractmethod
+    def _end(self, keep_log: bool) -> None:
+        """Ends the server and what belongs to it."""
+
+    @abstractmethod
     def wait(self, timeout: float | None = None) -> int | None:
         """Waits until the server ends; its exit code."""
-        return self.process.wait(timeout)
 
     @property
     def control(self) -> TritonControl:
@@ -241,10 +214,6 @@ class InferenceService:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def _silent(_: str) -> None:
-    return
 
 
 def load_failure(control: TritonControl, name: str, log: Path, timeout: float) -> str:

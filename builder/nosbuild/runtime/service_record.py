@@ -26,6 +26,8 @@ class ServiceRecord:
     grpc_url: str
     metrics_url: str
     log_file: str
+    container: str = ""
+    """Its name, where the server is in one; ``pid`` is then that of its first process."""
 
 
 def services_folder() -> Path:

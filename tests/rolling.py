@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import psutil
-from members_at_hand import graph, publish_member
 
+from members_at_hand import graph, publish_member
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.refused import refusal_of
 from nosclient import Client, NosClientError
