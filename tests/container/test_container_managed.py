@@ -56,6 +56,20 @@ def test_on_demand_only_the_manager_in_the_container_loads(engine, repository):
 
 
 @pytest.mark.live
+def test_options_of_tritonserver_and_the_keys_in_them(engine, repository):
+    keys = [
+        "--http-restricted-api=model-repository:mine=1",
+        "--grpc-restricted-protocol=model-repository:mine=1",
+    ]
+    with serve(repository, models=["adds"], triton_options=[*keys, "--log-verbose=1"]) as service:
+        assert service.models() == ["adds"]
+        with service.client() as client:
+            assert [model.name for model in client.list_models() if model.state] == ["adds"]
+    (container,) = engine.containers.values()
+    assert "--triton-option=--log-verbose=1" in container.body["Cmd"]
+
+
+@pytest.mark.live
 def test_new_versions_take_over_by_themselves_or_are_refused(engine, publish):
     options = nb.ContainerOptions(update=True)
     with serve(publish.repository, options) as service, service.client() as client:

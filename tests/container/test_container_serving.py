@@ -453,8 +453,10 @@ def test_options_that_cannot_be(engine, repository, options, message):
 
 
 def test_arguments_of_the_other_runtime(repository):
-    with pytest.raises(RequestError, match="takes no triton_options"):
-        nb.serve(repository, runtime="docker", triton_options=["--log-verbose=1"])
+    with pytest.raises(RequestError, match="takes no load_timeout, response_cache"):
+        nb.serve(repository, runtime="docker", load_timeout=1.0, response_cache=False)
+    with pytest.raises(RequestError, match="http-port is set by nosbuild"):
+        nb.serve(repository, runtime="docker", triton_options=["--http-port=1"])
     with pytest.raises(RequestError, match="container= is for a container"):
         nb.serve(repository, container=nb.ContainerOptions())
     with pytest.raises(RequestError, match="runtime is 'cloud'"):

@@ -1,5 +1,6 @@
 """How one process finds the services of another."""
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,17 @@ def test_a_running_process_is_found_as_it_was_written():
     written = record(os.getpid(), start_time(os.getpid()))
     write_record(written)
     assert running_services() == [written]
+
+
+def test_a_service_of_another_nosbuild_is_found_and_stays():
+    written = record(os.getpid(), start_time(os.getpid()))
+    write_record(written)
+    (file,) = services_folder().iterdir()
+    told = json.loads(file.read_text())
+    assert "container" not in told, "an earlier nosbuild would take it for no record"
+    file.write_text(json.dumps({**told, "cluster": "of a later one"}))
+    assert running_services() == [written]
+    assert file.exists()
 
 
 def test_an_ended_process_is_dropped():

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from nosbuild.store.folders import cache_folder
@@ -30,6 +30,9 @@ class ServiceRecord:
     """Its name, where the server is in one; ``pid`` is then that of its first process."""
 
 
+_KNOWN = {field.name for field in fields(ServiceRecord)}
+
+
 def services_folder() -> Path:
     """Where the state files lie."""
     return cache_folder() / "services"
@@ -40,11 +43,13 @@ def running_services() -> list[ServiceRecord]:
     records = []
     for file in services_folder().glob("*.json"):
         try:
-            record = ServiceRecord(**json.loads(file.read_text()))
+            told = json.loads(file.read_text())
+            # A later nosbuild may tell more.
+            record = ServiceRecord(**{key: told[key] for key in told.keys() & _KNOWN})
         except FileNotFoundError:
             continue  # it ended while we looked
-        except (ValueError, TypeError):
-            # Written by another version of nosbuild; it cannot be trusted to be running.
+        except (ValueError, TypeError, AttributeError):
+            # It tells less than any nosbuild does, and cannot be trusted to be running.
             _forget(file)
             continue
         if _is_running(record):
@@ -80,7 +85,8 @@ def write_record(record: ServiceRecord) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".", dir=folder)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(record), file, indent=1)
+            told = {key: value for key, value in asdict(record).items() if value != ""}
+            json.dump(told, file, indent=1)  # an earlier nosbuild knows of no container
         Path(name).rename(folder / f"{record.pid}.json")
 
 

@@ -62,14 +62,14 @@ def serve(
         verbose: copy the log to standard error.
         keep_going: serve what loads where some models do not; ``failures`` of the result tells,
             and the server is ready without them.
-        load_timeout: seconds a model may take to load; not of a container, as the three below.
+        load_timeout: seconds a model may take to load; not of a container.
         drain_timeout: seconds that requests in flight may take once the service stops; an idle
             HTTP connection that a client holds open costs as much. None: 2, or 10 where a Python
-            model defines ``finalize``.
+            model defines ``finalize``. Not of a container.
         triton_options: further options of tritonserver, as on its command line; not those that
             the other arguments set.
         announce: let other processes of this user find the service (``nosbuild status``).
-        response_cache: give models that want it Triton's response cache.
+        response_cache: give models that want it Triton's response cache; a container does.
         on_progress: told what happens, one line at a time.
 
     Raises:
@@ -111,7 +111,6 @@ def serve(
     _refuse_embedded_only(
         load_timeout=load_timeout != LOAD_SECONDS,
         drain_timeout=drain_timeout is not None,
-        triton_options=bool(triton_options),
         response_cache=not response_cache,
     )
     return serve_in_container(
@@ -125,6 +124,7 @@ def serve(
         log_file=log_file,
         verbose=verbose,
         keep_going=keep_going,
+        triton_options=triton_options,
         announce=announce,
         say=on_progress or _silent,
         options=container or ContainerOptions(),

@@ -29,8 +29,10 @@ from nosbuild.runtime.docker.shared_memory import check_shared_memory
 from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
 from nosbuild.runtime.on_demand import check_on_demand
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
+from nosbuild.runtime.restrictions import restrictions_of
 from nosbuild.runtime.servable import servable_models
 from nosbuild.runtime.service_record import ServiceRecord, start_time, write_record
+from nosbuild.runtime.triton_options import check_triton_options
 from nosbuild.store.folders import cache_folder
 
 _PORT_ATTEMPTS = 4
@@ -50,6 +52,7 @@ def serve_in_container(
     log_file: Path | str | None,
     verbose: bool,
     keep_going: bool,
+    triton_options: Sequence[str],
     announce: bool,
     say: Callable[[str], None],
     options: ContainerOptions,
@@ -57,11 +60,13 @@ def serve_in_container(
     """``serving.serve`` for ``runtime="docker"``; the arguments are its own.
 
     Raises:
+        RequestError: a triton_option that nosbuild sets itself.
         InputError: options that cannot be.
         RepositoryError: nothing to serve, models that do not load, or that the image's Triton
             cannot load; each with its reason.
         HostError: no engine, no image, a port in use, or what else this machine lacks.
     """
+    check_triton_options(triton_options)
     options.check()
     folder = Path(repository).resolve()
     servable = servable_models(folder, with_called(folder, models) if models else models)
@@ -87,6 +92,7 @@ def serve_in_container(
         remove_abandoned(engine, say)
         wanted = [name for name in wanted if name in fine]
         arguments = _arguments(wanted, on_demand, budgets, keep_going, options.update)
+        arguments += (f"--triton-option={option}" for option in triton_options)
         log = _log(log_file)
         for attempt in range(_PORT_ATTEMPTS):
             chosen = choose_ports(host, ports, prefer_triton=attempt == 0)
@@ -102,6 +108,7 @@ def serve_in_container(
             break
         service.keeps_log = log_file is not None
         service.is_on_demand = on_demand
+        service.restrictions = restrictions_of(triton_options)
         try:
             document = await_document(service)
             _require_reached(service)
