@@ -177,7 +177,7 @@ def test_a_class_with_packages_of_its_own_that_answers_otherwise_inside_the_serv
             until(lambda: events)
             assert "adder: version 2 refused; version 1 stays" in events[0]
             assert answer() == 2
-            with pytest.raises(Refused, match="nothing changed since version 2, which a running"):
+            with pytest.raises(Refused, match="this is version 2 again, which a running"):
                 nosbuild.build(folder)
             write_class(folder, "return x + 10")
             assert nosbuild.build(folder).version == 3

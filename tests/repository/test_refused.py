@@ -31,13 +31,23 @@ def refuse(model, publish, text=BATCHED):
 
 def test_the_same_again_is_refused_again_without_a_word_to_any_server(model, publish):
     folder = refuse(model, publish)
-    with pytest.raises(Refused, match=r"version 2, which a running server refused: y: cosine 0\.1"):
+    with pytest.raises(
+        Refused, match=r"version 2 again, which a running server refused: y: cosine 0\.1"
+    ):
         publish("second")
     assert served(model) == [1]
     (model / "2/refused.json").unlink()
     assert publish("second").why == "config.pbtxt restored"
     assert served(model) == [2]
     assert not refusal_of(folder, 2)
+
+
+def test_a_change_and_its_reversal_do_not_publish_it_again(model, publish):
+    refuse(model, publish)
+    assert publish("third").version == 3
+    with pytest.raises(Refused, match="this is version 2 again, which a running server refused"):
+        publish("second")
+    assert served(model) == [3]
 
 
 @pytest.mark.parametrize(

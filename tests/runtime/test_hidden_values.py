@@ -6,6 +6,7 @@ import sys
 import psutil
 
 from nosbuild.runtime.hidden_values import hide_values
+from nosbuild.runtime.restrictions import words_with_keys
 
 PROGRAM = "import sys; print(sys.argv[1:], flush=True); sys.stdin.read()"
 OPTIONS = ["--api=a,b:key=geheim", "--path=/geheim", "--other=k=geheim"]
@@ -24,3 +25,14 @@ def test_the_values_are_gone_and_nothing_else_is():
         one.stdin.close()
     assert one.returncode == 0
     assert not hide_values(one.pid, OPTIONS), "no such process"
+
+
+def test_all_words_that_hold_a_key_are_found():
+    options = [
+        "--http-restricted-api=health,metadata:own=geheim",
+        "--grpc-restricted-protocol",
+        "model-repository:own=more=geheim",
+        "--http-restricted-api=nothing",
+        "--log-verbose=1",
+    ]
+    assert words_with_keys(options) == [options[0], options[2]]

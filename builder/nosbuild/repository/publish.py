@@ -39,7 +39,13 @@ from nosbuild.repository.lock import Lock, write_lock
 from nosbuild.repository.placed import keep_placement
 from nosbuild.repository.pruning import prune_versions, warmup_prefix
 from nosbuild.repository.refused import refusal_of
-from nosbuild.repository.served import alike_versions, newest_lock, served_versions
+from nosbuild.repository.served import (
+    alike_versions,
+    built_versions,
+    identity_of,
+    newest_lock,
+    served_versions,
+)
 from nosbuild.store.hashing import sha256_of_file, sha256_of_value
 from nosbuild.store.host_errors import host_errors
 from nosbuild.store.locks import shared_lock
@@ -149,9 +155,9 @@ def _publish_locked(
             *([] if variant.proof.passed else ["unproven"]),
         ]
     )
+    _check_not_refused(folder, identity)
     newest = newest_lock(folder)
     if newest and newest.identity == identity and _intact(folder, newest):
-        _check_not_refused(folder, newest.version)
         served = served_versions(spec, alike_versions(folder, interface))
         settled = model_config(variant, spec, messages, served)
         keep_placement(settled, folder, newest.spec, origins.spec)
@@ -204,10 +210,14 @@ def _publish_locked(
     )
 
 
-def _check_not_refused(folder: ModelFolder, version: int) -> None:
-    if reason := refusal_of(folder, version):
+def _check_not_refused(folder: ModelFolder, identity: str) -> None:
+    """Refuse what a running server refused, though other versions were built since."""
+    for version in built_versions(folder):
+        reason = refusal_of(folder, version)
+        if not reason or identity_of(folder, version) != identity:
+            continue
         raise Refused(
-            f"{folder.name}: nothing changed since version {version}, which a running server "
+            f"{folder.name}: this is version {version} again, which a running server "
             f"refused: {reason}",
             f"Change what is wrong with it; or remove {folder.version(version) / REFUSED} and "
             "build again, where it was not the model's fault.",

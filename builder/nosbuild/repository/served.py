@@ -32,6 +32,14 @@ def newest_lock(folder: ModelFolder) -> Lock | None:
         return None  # broken, or of another nosbuild: a build publishes anew
 
 
+def identity_of(folder: ModelFolder, version: int) -> str:
+    """What a built version was made of, in short; empty where its lock cannot be read."""
+    try:
+        return read_lock(folder.version(version) / LOCK).identity
+    except RepositoryError:
+        return ""  # broken, or of another nosbuild
+
+
 def alike_versions(folder: ModelFolder, interface: str) -> list[int]:
     """The built versions with these tensors and this largest batch, ascending.
 

@@ -21,7 +21,11 @@ from nosbuild.runtime.model_environments import link_environments
 from nosbuild.runtime.on_demand import OnDemand, check_on_demand, make_manager
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.process import Orders, ServerProcess
-from nosbuild.runtime.restrictions import only_for_the_manager, restrictions_of
+from nosbuild.runtime.restrictions import (
+    only_for_the_manager,
+    restrictions_of,
+    words_with_keys,
+)
 from nosbuild.runtime.servable import ServableModel, servable_models
 from nosbuild.runtime.served_files import make_served_files
 from nosbuild.runtime.server_log import LogEcho, error_lines, last_lines
@@ -97,8 +101,7 @@ def serve(
         if on_demand
         else None
     )
-    kept = only_for_the_manager(triton_options) if manager else []
-    options += kept
+    options += only_for_the_manager(triton_options) if manager else []
     if keep_going or manager:
         # Strictly, one model that does not load, or is on its way, makes the server "not ready".
         options.insert(0, "--strict-readiness=false")
@@ -118,7 +121,8 @@ def serve(
                     service.log_file.unlink(missing_ok=True)
                     continue
                 raise _start_failure(service)
-            hide_values(service.pid, kept)  # Triton has read them
+            if not hide_values(service.pid, words_with_keys(options)):  # Triton has read them
+                say("Keys of restricted APIs stay in the list of processes: they cannot be hidden")
             if manager:
                 failed = manager.begin(service, load_timeout, say)
                 service.watch = ManagerWatch(service)

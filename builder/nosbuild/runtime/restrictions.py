@@ -56,6 +56,16 @@ def only_for_the_manager(options: Sequence[str]) -> list[str]:
     ]
 
 
+def words_with_keys(options: Sequence[str]) -> list[str]:
+    """Those words of a command line that hold the value of a key, at their end."""
+    kept = []
+    for name in (_HTTP, _GRPC):
+        for apis, key, value in _restricted(options, name):
+            restricted = f"{','.join(apis)}:{key}={value}"
+            kept += [word for word in options if word.endswith(restricted)]
+    return kept
+
+
 def _keys(options: Sequence[str], wanted: str) -> dict[str, str]:
     return {key: value for _, key, value in _restricted(options, wanted)}
 

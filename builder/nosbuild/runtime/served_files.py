@@ -34,6 +34,8 @@ from nosbuild.store.host_errors import cache_errors
 from nosbuild.store.locks import shared_lock
 
 _STARTS_WITHIN_SECONDS = 3600.0
+_ELSEWHERE_SECONDS = 30 * 86400.0
+"""Of another machine, or before the last start of this one: whether it runs cannot be seen."""
 _OWNER = "pid"
 
 
@@ -144,7 +146,7 @@ class ServedFiles:
     def belongs_to(self, pid: int) -> None:
         """Note the server's process, by which an abandoned folder is known."""
         with cache_errors():
-            (self.folder / _OWNER).write_text(str(pid))
+            (self.folder / _OWNER).write_text(f"{pid} {_place()}")
 
     def _file(self, model: str) -> Path:
         return self.folder / "served" / f"{model}.json"
@@ -174,7 +176,7 @@ def served_files_of(pid: int) -> ServedFiles | None:
     """
     for folder in (cache_folder() / "serving").glob("*"):
         with suppress(OSError):  # it ended just now
-            if (folder / _OWNER).read_text() == str(pid) and _is_owned(folder):
+            if _owner(folder) == (pid, _place()) and _is_owned(folder):
                 return ServedFiles(folder)
     return None
 
@@ -183,8 +185,10 @@ def _remove_abandoned(root: Path) -> None:
     """What servers have left whose supervisor was killed, too."""
     for folder in root.iterdir():
         with suppress(FileNotFoundError):  # its own supervisor removes it now
-            is_old = time.time() - folder.stat().st_mtime > _STARTS_WITHIN_SECONDS
-            if is_old and not _is_owned(folder):
+            age = time.time() - folder.stat().st_mtime
+            is_elsewhere = _owner(folder)[1] not in ("", _place())
+            least = _ELSEWHERE_SECONDS if is_elsewhere else _STARTS_WITHIN_SECONDS
+            if age > least and (is_elsewhere or not _is_owned(folder)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -193,10 +197,25 @@ def _is_owned(folder: Path) -> bool:
     import psutil
 
     try:
-        command = psutil.Process(int((folder / _OWNER).read_text())).cmdline()
-    except (psutil.Error, OSError, ValueError):
+        command = psutil.Process(_owner(folder)[0]).cmdline()
+    except (psutil.Error, ValueError):
         return False
     return any(str(folder) in word for word in command)
+
+
+def _owner(folder: Path) -> tuple[int, str]:
+    """The server's process, and where it has that number; -1 where nobody has noted one yet."""
+    try:
+        pid, _, place = (folder / _OWNER).read_text().partition(" ")
+        return int(pid), place
+    except (OSError, ValueError):
+        return -1, ""
+
+
+def _place() -> str:
+    """Among whose processes a number is looked up: a cache may be shared by machines."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
 
 
 def _changed_ns(file: Path) -> int:

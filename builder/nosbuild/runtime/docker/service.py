@@ -124,6 +124,7 @@ class DockerService(InferenceService):
             self.stop()
 
     def _end(self, keep_log: bool) -> None:
+        self.keeps_log |= keep_log  # also where it is stopped once more
         try:
             with refusals(self.engine, "stop the container"):
                 try:
@@ -140,7 +141,7 @@ class DockerService(InferenceService):
         if self.guard:
             self.guard.release()
         self.engine.close()
-        if not (keep_log or self.keeps_log):
+        if not self.keeps_log:
             self.log_file.unlink(missing_ok=True)
 
     def _attributes(self) -> dict[str, Any]:
