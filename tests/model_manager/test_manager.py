@@ -554,3 +554,20 @@ def test_who_waits_too_long_for_the_index_is_told_so_and_disturbs_no_other():
     bench.manager.indexed([{"name": "new"}])
     bench.step()
     assert "loaded again" in refused(patient)[1]
+
+
+def test_a_model_that_was_there_for_a_while_can_be_forgotten():
+    bench = Bench(THREE, 1000)
+    bench.models = {**THREE, "a.candidate": (100, [])}
+    bench.ensure("a.candidate", models={"a.candidate": {"bytes": 100}})
+    assert refused(bench.ask(operation="forget", model="a.candidate"))[0] == "INVALID_ARG"
+    bench.settle()
+    assert refused(bench.ask(operation="forget", model="a.candidate"))[0] == "INVALID_ARG"
+    bench.ask(operation="release", model="a.candidate")
+    bench.settle()
+    (answer,) = bench.ask(operation="forget", model="a.candidate")
+    assert answer == {"model": "a.candidate", "state": "forgotten"}
+    del bench.models["a.candidate"]
+    assert set(bench.status()["models"]) == set(THREE)
+    assert "a.candidate" not in bench.manager.keep()["models"]
+    assert refused(bench.ensure("a.candidate"))[0] == "NOT_FOUND"

@@ -4,6 +4,7 @@
     {"operation": "ensure", "model": "ocr", "again": true}     its newest version, though loaded
     {"operation": "release", "model": "ocr"}                   unload it
     {"operation": "pin", "model": "ocr"}  {"operation": "unpin", "model": "ocr"}
+    {"operation": "forget", "model": "ocr"}                    it is no model any more
     {"operation": "scale", "model": "ocr", "instances": 2}     so many instances from now on
     {"operation": "scale", "model": "ocr", "instances": [1, 4]}    as many of these as are needed
     {"operation": "status"}
@@ -21,8 +22,8 @@ from dataclasses import dataclass, field
 from .refusal import INVALID_ARG, Refusal
 from .sizes import Sizes, read
 
-OPERATIONS = ("ensure", "release", "pin", "unpin", "scale", "status", "index", "budget")
-_ABOUT_A_MODEL = ("ensure", "release", "pin", "unpin", "scale")
+_ABOUT_A_MODEL = ("ensure", "release", "forget", "pin", "unpin", "scale")
+OPERATIONS = (*_ABOUT_A_MODEL, "status", "index", "budget")
 _KEYS = ("operation", "model", "timeout", "bytes", "gpu_bytes", "again", "models", "instances")
 MOST_INSTANCES = 256
 MANAGER = "model_manager"

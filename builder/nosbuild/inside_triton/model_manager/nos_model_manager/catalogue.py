@@ -72,6 +72,11 @@ class Catalogue:
     def is_ensemble(self, name):
         return is_ensemble(self._entries[name]["config"] or {})
 
+    def remove(self, name):
+        """It is no model of this server any more."""
+        del self._entries[name]
+        self._added.discard(name)
+
     def set_config(self, name, config):
         """From now on it is loaded with that; None: as its file says then."""
         self._entries[name]["config"] = config

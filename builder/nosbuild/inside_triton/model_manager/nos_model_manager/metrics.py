@@ -35,6 +35,7 @@ class Metrics:
         self._bytes = gauge("nosbuild_model_memory_bytes", "Bytes of the budget that it takes")
         self._budget = gauge("nosbuild_memory_budget_bytes", "Bytes for all models together")
         self._used = gauge("nosbuild_memory_used_bytes", "Bytes of the budget that are taken")
+        self._of_models = {id(one) for one in (*self._counters.values(), self._bytes)}
         self._metrics = {}
         self._counted = {}
 
@@ -56,6 +57,13 @@ class Metrics:
             sizes = charges.get(name, Sizes())
             for memory in {**budget, **sizes}:
                 self._of(self._bytes, model=name, memory=memory).set(sizes[memory])
+
+        for key in [key for key in self._metrics if self._is_gone(key, kept)]:
+            del self._metrics[key]  # Triton shows it no more
+
+    def _is_gone(self, key, kept):
+        family, label, *_ = key
+        return family in self._of_models and label not in kept["models"]
 
     def _count(self, counter, name, fact, total):
         metric = self._of(counter, model=name)

@@ -66,6 +66,18 @@ class Operations:
             raise Refusal(INVALID_ARG, f"model {asked.model!r} is pinned: unpin it first")
         self._waiting.after_look(waiter, asked.model)
 
+    def forget(self, asked, waiter, now):
+        """Knows it no more: one that was there for a while only, and is not loaded."""
+        name = asked.model
+        is_wanted = name in self._waiting.wanted()
+        if is_wanted or self._residents[name].state != UNLOADED:
+            raise Refusal(
+                INVALID_ARG, f"model {name!r} is loaded, or being loaded: unload it first"
+            )
+        self._catalogue.remove(name)
+        del self._residents[name]
+        self._waiting.answer(waiter, {"model": name, "state": "forgotten"})
+
     def let_go(self, name, waiter):
         """The look that its unloading waited for is over."""
         one = self._residents[name]
