@@ -38,7 +38,7 @@ def test_a_model_that_crashes_again_and_again_is_braked_each_time_for_longer():
     code, text = refused(bench.ensure("a"))
     assert code == "INTERNAL"
     assert text.startswith("model 'a' is not loaded for now: its worker process ended 3 times; the")
-    assert text.endswith("it is not tried again for 30.0 s")
+    assert text.endswith("it is not tried again for 30.0 s (nosbuild load a tries it now)")
     bench.end("drop", "a")
     assert bench.status()["models"]["a"]["state"] == "unloaded"
     assert "is not loaded for now" in refused(bench.ensure("a"))[1]
@@ -247,3 +247,13 @@ def test_memory_that_is_still_returned_is_waited_for():
     bench.loaded_beside = {}
     bench.wait(1)
     assert answers[0]["state"] == "ready"
+
+
+def test_a_version_on_trial_is_not_loaded_again():
+    bench = Bench({**MODELS, "a.candidate": (100, [])}, 1000)
+    trial = {"a.candidate": {"bytes": 100, "is_trial": True}}
+    bench.ensure("a.candidate", models=trial)
+    bench.settle()
+    bench.crash("a.candidate")
+    assert bench.begun[-1] == ("drop", "a.candidate")
+    assert "its worker process ended once" in refused(bench.ensure("a.candidate"))[1]

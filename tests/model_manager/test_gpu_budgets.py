@@ -59,7 +59,9 @@ def test_refusals_name_the_memory():
     (answer,) = bench.ask(operation="budget", gpu_bytes={"0": 90})
     assert answer["gpus"]["0"] == {"budget_bytes": 90, "used_bytes": 50}
     assert answer["budget_bytes"] == 1000
-    assert "there are pinned" in refused(bench.ensure("left"))[1]
+    assert (
+        "are pinned (wide); unpin what may go, or give it more" in refused(bench.ensure("left"))[1]
+    )
 
 
 def test_what_the_driver_does_not_tell_stays_estimated():

@@ -135,7 +135,7 @@ def test_pinned_models_stay_and_are_told_at_once():
     code, text = refused(bench.ensure("c"))
     assert code == "UNAVAILABLE"
     assert text.startswith("RESOURCE_EXHAUSTED: no room for model 'c'")
-    assert "ask again in" in text
+    assert "are pinned (a, b); unpin what may go, or give it more: nosbuild budget SIZE" in text
     code, text = refused(bench.ask(operation="release", model="a"))
     assert (code, text) == ("INVALID_ARG", "model 'a' is pinned: unpin it first")
     bench.ask(operation="unpin", model="b")
@@ -188,7 +188,8 @@ def test_a_model_larger_than_the_budget_is_refused_with_both_numbers():
     bench = Bench({"big": (300 << 20, [])}, 200 << 20)
     code, text = refused(bench.ensure("big"))
     assert code == "UNAVAILABLE"
-    assert "needs 300.0 MiB (estimated from files), and the whole budget is 200.0 MiB" in text
+    assert "needs 300.0 MiB (estimated: it was not loaded here yet), and the whole" in text
+    assert "budget is 200.0 MiB; give it more: nosbuild budget SIZE" in text
 
 
 def test_a_failed_load_is_told_to_all_gives_its_bytes_back_and_is_braked():
@@ -348,7 +349,7 @@ def test_a_new_version_is_loaded_beside_the_old_one_where_that_fits():
     assert answers[0]["loaded"] == ["a"]
     bench.ask(operation="budget", bytes=150)
     _, text = refused(bench.ensure("a", again=True))
-    assert "the new version of 'a', beside the old one: it needs" in text
+    assert "no room for another load of 'a' beside the one that serves: it needs" in text
     assert set(bench.loaded) == {"a"}
 
 

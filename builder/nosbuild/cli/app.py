@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nosbuild.cli.bench import bench
+from nosbuild.cli.budget import budget
 from nosbuild.cli.build import build
 from nosbuild.cli.cache import cache
 from nosbuild.cli.check import check
@@ -60,7 +61,7 @@ for _panel, _commands in (
     ("Make", (new, build, prove, check, hub)),
     (
         "Serve",
-        (serve, ls, plan, status, run, bench, load, unload, pin, unpin, scale, package),
+        (serve, ls, plan, status, run, bench, load, unload, pin, unpin, scale, budget, package),
     ),
     ("Look", (diff, doctor, runtimes, schema)),
 ):

@@ -185,7 +185,7 @@ def scale(server: Server, name: Name, instances: Instances) -> None:
     asked = _instances(instances)
     client, _ = connect(server, name)
     with client:
-        _require_manager(client)
+        require_manager(client)
         told = _ask(client, "scale", name, instances=asked)
     later = "" if told["state"] == "ready" else " once it is loaded"
     number = told["instances"]
@@ -196,12 +196,15 @@ def scale(server: Server, name: Name, instances: Instances) -> None:
 def _instances(text: str) -> int | list[int]:
     least, dots, most = text.partition("..")
     try:
-        return [int(least), int(most)] if dots else int(text)
+        numbers = [int(least), int(most)] if dots else [int(text)]
     except ValueError:
+        numbers = []
+    if not numbers or not 1 <= numbers[0] <= numbers[-1]:
         raise typer.BadParameter(
-            f"{text!r} is neither a number, such as 2, nor a range, such as 1..4",
+            f"{text!r} is neither a number from 1 up, such as 2, nor a range, such as 1..4",
             param_hint="--instances",
-        ) from None
+        )
+    return numbers if dots else numbers[0]
 
 
 def _set_pinned(server: Server, name: str, operation: str) -> None:
@@ -209,11 +212,16 @@ def _set_pinned(server: Server, name: str, operation: str) -> None:
 
     client, _ = connect(server, name)
     with client:
-        _require_manager(client)
+        require_manager(client)
         _ask(client, operation, name)
 
 
-def _require_manager(client: Client) -> None:
+def require_manager(client: Client) -> None:
+    """Refuse a server that has none.
+
+    Raises:
+        RequestError: it loads no models on demand.
+    """
     from nosbuild.errors import RequestError
 
     if not _has_manager(client):

@@ -144,6 +144,8 @@ def _models(value):
             if not isinstance(entry.get("config"), (dict, type(None))):
                 raise ValueError
             _sizes({"gpu_bytes": entry.get("gpu_bytes")})
+            if not isinstance(entry.get("is_trial", False), bool):
+                raise ValueError
     except (AttributeError, TypeError, ValueError):
         raise _bad('models is not {"NAME": {"calls": [...], "bytes": 0}, ...}') from None
     return value

@@ -1,12 +1,13 @@
 """The models that may be loaded, and what each of them calls: data from whoever started the server.
 
     {"ocr": {"calls": ["detect", "read"], "bytes": 0, "gpu_bytes": {"0": 0}, "idle_seconds": 0,
-             "config": {...}}, ...}
+             "config": {...}, "is_trial": false}, ...}
 
 ``bytes`` and ``gpu_bytes`` are estimates, until the model was loaded once. ``idle_seconds``: how
 long its callers may pause and still count on its state. ``config``: Triton's ModelConfig as JSON,
 with which the model is loaded, so that what is written to its config.pbtxt later is not served
-before it is made known here; null: whatever the file says.
+before it is made known here; null: whatever the file says. ``is_trial``: a version that is to show
+whether it works: it is not loaded again once a worker of it has ended.
 """
 
 import difflib
@@ -39,6 +40,7 @@ class Catalogue:
             "sizes": read(entry),
             "idle_seconds": max(0.0, float(entry.get("idle_seconds", 0))),
             "config": entry.get("config"),
+            "is_trial": entry.get("is_trial") is True,
         }
         self._broken.pop(name, None)
         self._added.add(name)
@@ -69,6 +71,9 @@ class Catalogue:
         """How many are served at once; 0 where there is no telling."""
         return versions_of(self._entries[name]["config"] or {})
 
+    def is_trial(self, name):
+        return self._entries[name]["is_trial"]
+
     def is_ensemble(self, name):
         return is_ensemble(self._entries[name]["config"] or {})
 
@@ -86,7 +91,7 @@ class Catalogue:
         """Entries of what was made known, or has changed, since the start."""
         return {
             name: {
-                **{key: entry[key] for key in ("calls", "idle_seconds", "config")},
+                **{key: entry[key] for key in ("calls", "idle_seconds", "config", "is_trial")},
                 **told(entry["sizes"]),
             }
             for name, entry in self._entries.items()

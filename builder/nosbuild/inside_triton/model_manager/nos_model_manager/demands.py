@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .refusal import UNAVAILABLE, Refusal, no_room
+from .refusal import MORE, UNAVAILABLE, Refusal, no_room
 from .residents import READY
 from .sizes import shown, total
 
@@ -77,7 +77,7 @@ class Demand:
         return no_room(
             f"no room for {self.name!r} within {seconds:.1f} s: it needs {shown(needs)}, and "
             f"{shown(residents.used())} of {shown(budget)} are in use",
-            2.0,
+            "ask again in 2 s, or unload others",
         )
 
 
@@ -90,11 +90,10 @@ def bytes_of(closure, residents):
 def too_big(name, closure, residents, budget):
     """A model that fits in no case."""
     is_guess = any(residents[one].is_guess for one in closure)
-    guess = " (estimated from files)" * is_guess
+    guess = " (estimated: it was not loaded here yet)" * is_guess
     parts = f" with the {len(closure) - 1} that it calls" * (len(closure) > 1)
     return no_room(
         f"model {name!r}{parts} needs {shown(bytes_of(closure, residents))}{guess}, and the whole "
-        f"budget is {shown(budget)}: give the server more (--memory, --gpu-memory, or the "
-        "operation budget)",
-        60.0,
+        f"budget is {shown(budget)}",
+        MORE,
     )

@@ -1,5 +1,6 @@
 """Models change their state: jobs are begun for it, and what they end with is taken over."""
 
+from .crashes import LONGEST_BRAKE_SECONDS
 from .jobs import DROP, LOAD, RESTART, UNLOAD, Job
 from .residents import LEAVING, LOADING, READY, RESERVED, UNLOADED, UNLOADING
 from .sizes import Sizes
@@ -121,6 +122,8 @@ class Lifecycle:
             return False
         crash = tell()
         seconds = one.crashes.note(self._clock(), crash)
+        if self._catalogue.is_trial(name):
+            seconds = LONGEST_BRAKE_SECONDS
         if seconds:
             one.failure = f"is not loaded for now: {one.crashes.told()}"
             one.braked_until = self._clock() + seconds

@@ -119,4 +119,5 @@ class Operations:
         for one in (self._residents[called] for called in self._catalogue.closure(name)):
             if one.is_braked(now):
                 left = one.braked_until - now
-                raise failed(name, one, f"; it is not tried again for {left:.1f} s")
+                by_hand = f" (nosbuild load {one.name} tries it now)"
+                raise failed(name, one, f"; it is not tried again for {left:.1f} s{by_hand}")

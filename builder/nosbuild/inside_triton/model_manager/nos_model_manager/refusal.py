@@ -5,6 +5,7 @@ UNAVAILABLE = "UNAVAILABLE"
 INVALID_ARG = "INVALID_ARG"
 INTERNAL = "INTERNAL"
 
+MORE = "give it more: nosbuild budget SIZE, or --memory and --gpu-memory at the start"
 NO_ROOM = "RESOURCE_EXHAUSTED: "
 """Begins the text where memory is what lacks; Triton has no code for it."""
 
@@ -18,7 +19,6 @@ class Refusal(Exception):
         self.text = text
 
 
-def no_room(text, seconds):
-    """There is no room now; ``seconds``: when to ask again."""
-    advice = f"ask again in {max(1, round(seconds))} s, or unpin or unload others"
+def no_room(text, advice):
+    """There is no room now; ``advice``: what helps."""
     return Refusal(UNAVAILABLE, f"{NO_ROOM}{text}; {advice}")

@@ -1,7 +1,7 @@
 """A demand goes in; its bytes are reserved, or others are told to go for it."""
 
 from .demands import bytes_of, too_big
-from .refusal import no_room
+from .refusal import MORE, no_room
 from .residents import GOING, LEAVING, OCCUPYING, ON_THE_WAY, READY, RESERVED, UNLOADED
 from .sizes import Sizes, shown, total
 from .victims import choose
@@ -69,7 +69,7 @@ class Room:
         if need.fits(free):
             return need  # it waits for its own end only
         if not demand.may_evict:
-            raise no_room(f"no room for {_what(demand, extra)} beside the others", self.residency)
+            raise no_room(f"no room for {_what(demand, extra)} beside the others", MORE)
         if demand.waits_since is None:
             demand.waits_since = now
         shortage = (need.of(self.budget) - free - self._going()).lacking()
@@ -139,13 +139,21 @@ class Room:
         own = bytes_of(demand.closure, self._residents)
         if not own.fits(self.budget):
             raise too_big(demand.name, demand.closure, self._residents, self.budget)
-        others = total(self._residents[name].charge for name in self._kept() - set(demand.closure))
-        if not (own + others + extra).fits(self.budget):
-            raise no_room(
-                f"no room for {_what(demand, extra)}: it needs {shown(extra or own)}, "
-                f"and of {shown(self.budget)} there are pinned {shown(others)}",
-                self.residency,
-            )
+        pinned = self._kept() - set(demand.closure)
+        others = total(self._residents[name].charge for name in pinned)
+        if (own + others + extra).fits(self.budget):
+            return
+        more = f" more than the {shown(own)} that it has" * bool(extra)
+        beside, advice = "", MORE
+        if others:
+            names = ", ".join(sorted(name for name in pinned if self._residents[name].charge))
+            beside = f", of which {shown(others)} are pinned ({names})"
+            advice = f"unpin what may go, or {MORE}"
+        raise no_room(
+            f"no room for {_what(demand, extra)}: it needs {shown(extra or own)}{more}, and the "
+            f"budget is {shown(self.budget)}{beside}",
+            advice,
+        )
 
     def _make_room(self, shortage, spared, now, looks, patience, is_hurried):
         if now - looks.at > FRESH_SECONDS:
@@ -182,5 +190,5 @@ def _what(demand, extra):
     if demand.instances is not None:
         return f"{demand.instances} instances of {demand.name!r}"
     if extra:
-        return f"the new version of {demand.name!r}, beside the old one"
+        return f"another load of {demand.name!r} beside the one that serves"
     return f"model {demand.name!r}"

@@ -5,6 +5,7 @@ itself stays what Unix calls a zombie: Triton takes no notice, calls its model r
 requests.
 """
 
+import re
 import threading
 import time
 
@@ -12,6 +13,8 @@ from .crashes import Crash
 from .processes import Process
 from .workers import memory_of, workers_of_models
 
+_HUNG = re.compile(r"no answer within [\d.]+ s \(max_execution_seconds\)")
+"""What a worker says that ends because it hangs (``execution_deadline.py``)."""
 _IDLE_SECONDS = 1.0
 _STEP_SECONDS = 0.1
 _MAY_GO_ON_SECONDS = 60.0
@@ -113,7 +116,10 @@ class WorkerWatch:
         """What there is to tell of it."""
         last = max(ended, key=lambda one: one.started)
         survivors = sum(one.goes_on() for one in self.of(name))
-        return Crash(last.how_it_ended(), self._log.last_lines(name), len(ended), survivors)
+        lines = self._log.last_lines(name)
+        hung = next((found[0] for line in lines if (found := _HUNG.search(line))), "")
+        reason = f"gave {hung}, and was ended" if hung else last.how_it_ended()
+        return Crash(reason, lines, len(ended), survivors)
 
     def retire(self, name, workers=None):
         """These workers of the model, or all, are not watched any more: those that go on."""
