@@ -72,7 +72,7 @@ def snapshot_of(folder: ModelFolder) -> Snapshot:
     """What is published now.
 
     Raises:
-        RepositoryError: no config.pbtxt, or a broken one.
+        RepositoryError: no config.pbtxt, or a broken one, or a nos.lock that cannot be read.
     """
     while True:
         changed = _changed_ns(folder.config)
@@ -84,9 +84,12 @@ def snapshot_of(folder: ModelFolder) -> Snapshot:
     except (text_format.ParseError, UnicodeDecodeError) as exc:
         raise RepositoryError(f"{folder.config}: {exc}", "Build the model again.") from exc
     digests = {}
-    for version in versions_in_config(config, folder.versions()):
-        lock = folder.version(version) / LOCK
-        digests[version] = sha256_of_file(lock) if lock.is_file() else ""
+    try:
+        for version in versions_in_config(config, folder.versions()):
+            lock = folder.version(version) / LOCK
+            digests[version] = sha256_of_file(lock) if lock.is_file() else ""
+    except OSError as exc:
+        raise RepositoryError(f"{folder.path}: {exc}", "Build the model again.") from exc
     return Snapshot(content, changed, digests)
 
 
