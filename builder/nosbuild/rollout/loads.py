@@ -13,7 +13,7 @@ from nosbuild.inside_triton.model_manager.nos_model_manager.reasons import clean
 from nosbuild.rollout.candidate import Candidate
 from nosbuild.rollout.server import RunningServer
 from nosbuild.runtime.managed_models import managed_models
-from nosbuild.runtime.model_manager import ask_manager, has_manager, told_by_manager
+from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
 from nosbuild.runtime.server_log import poll_failure
 from nosclient import (
     Client,
@@ -22,11 +22,14 @@ from nosclient import (
     ModelNotReady,
     NosClientError,
     ServerUnavailable,
+    WorkerEnded,
 )
 
 _UNLOAD_SECONDS = 30.0
 _AGAIN_SECONDS = 0.25
 _POLL = "failed to poll from model repository"
+_MANAGER_ENDED = f"the worker process of {MODEL_MANAGER!r} has ended"
+"""What nosclient says of it; the manager itself may tell that another one's has."""
 
 
 class LoadFailed(Exception):
@@ -45,13 +48,17 @@ class Loads:
 
     @classmethod
     def of(cls, server: RunningServer, client: Client, timeout: float) -> Loads:
-        """Finds out whether the server has a manager.
+        """Finds out whether the server has a manager, unless that is known.
 
         Raises:
             HostError: it does not answer.
         """
+        if server.is_on_demand is not None:
+            return cls(server, client, timeout, server.is_on_demand)
         with _translated(server, ""):
-            return cls(server, client, timeout, has_manager(client.list_models()))
+            # Though it is not ready: it may be loaded again just now.
+            has_manager = any(row.name == MODEL_MANAGER for row in client.list_models())
+        return cls(server, client, timeout, has_manager)
 
     def loaded(self, model: str) -> set[int]:
         """Versions of the model that answer.
@@ -163,6 +170,10 @@ def _translated(server: RunningServer, model: str) -> Iterator[None]:
     try:
         yield
     except (InferenceFailed, ModelLoadFailed) as error:
+        if isinstance(error, WorkerEnded) and _MANAGER_ENDED in error.message:
+            raise RequestError(
+                "the worker process of the model manager has ended", "It is started again: wait."
+            ) from error
         reason = told_by_manager(error.message)
         if _POLL in reason:
             reason = poll_failure(server.log_file, model) or reason
