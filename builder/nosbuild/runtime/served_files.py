@@ -53,11 +53,18 @@ class Snapshot:
         return text_format.Parse(self.config.decode(), model_config_pb2.ModelConfig())
 
     def has(self, folder: ModelFolder, version: int) -> bool:
-        """Whether one of its versions is there yet, as it was."""
+        """Whether one of its versions is there yet, as it was.
+
+        Raises:
+            RepositoryError: its nos.lock cannot be read.
+        """
         digest, lock = self.versions[version], folder.version(version) / LOCK
         if not digest:
             return folder.version(version).is_dir()
-        return lock.is_file() and sha256_of_file(lock) == digest
+        try:
+            return lock.is_file() and sha256_of_file(lock) == digest
+        except OSError as exc:
+            raise RepositoryError(f"{lock}: {exc}", "Build the model again.") from exc
 
     def new_versions(self, earlier: Snapshot) -> list[int]:
         """Versions that a build made and that an earlier one did not have, ascending."""
