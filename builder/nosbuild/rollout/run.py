@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from nosbuild.repository.check import Finding
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.repository.refused import read_bytes
 from nosbuild.repository.unservable import as_reason, serving_errors
+from nosbuild.rollout.called import load_called
 from nosbuild.rollout.callers import check_callers
 from nosbuild.rollout.candidate import Candidate, abandoned, candidate_of
 from nosbuild.rollout.loads import LoadFailed, Loads
@@ -157,19 +159,25 @@ class _Roll:
             server.files.models, candidate.name, server.environment(self.say), self.say
         )
         try:
-            try:
-                self.say(f"{self.name}: loading it beside what is served")
-                loads.try_out(candidate, self._unknown())
-                outcome = replace(outcome, proofs=self._proofs(published, candidate))
-            finally:
-                loads.drop(candidate.name)
-            if reasons := _reasons(outcome.proofs):
-                told = "\n".join(dict.fromkeys(reasons.values()))
-                marks = {v: reasons[v] for v in new if v in reasons} or dict.fromkeys(new, told)
-                return self._refuse(outcome, served, published, told, marks)
-            is_loaded = self.load or bool(loads.loaded(self.name))
-            self._take_over(published, loads.load if is_loaded else loads.make_known)
-            return replace(outcome, is_loaded=is_loaded)
+            with ExitStack() as added:
+                called = closure(server.repository, self.name)[:-1]
+                load_called(loads, called, added, self.say)
+                try:
+                    self.say(f"{self.name}: loading it beside what is served")
+                    loads.try_out(candidate, self._unknown())
+                    outcome = replace(outcome, proofs=self._proofs(published, candidate))
+                finally:
+                    loads.drop(candidate.name)
+                if reasons := _reasons(outcome.proofs):
+                    told = "\n".join(dict.fromkeys(reasons.values()))
+                    at_fault = {v: reasons[v] for v in new if v in reasons}
+                    marks = at_fault or dict.fromkeys(new, told)
+                    return self._refuse(outcome, served, published, told, marks)
+                is_loaded = self.load or bool(loads.loaded(self.name))
+                self._take_over(published, loads.load if is_loaded else loads.make_known)
+                if is_loaded:
+                    added.pop_all()  # which it calls from now on
+                return replace(outcome, is_loaded=is_loaded)
         except _Unproven as unproven:
             reason = str(unproven)
         except LoadFailed as failed:
