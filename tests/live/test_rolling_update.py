@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import nosbuild.rollout.refusing
 from nosbuild import serve
-from nosbuild.errors import Refused, RepositoryError, RequestError
+from nosbuild.errors import HostError, Refused, RepositoryError, RequestError
 from nosbuild.rollout import RunningServer, roll_out
+from nosbuild.runtime.managed_models import managed_models
+from nosbuild.runtime.model_manager import ask_manager
 from nosbuild.runtime.service_record import service_at
 from rolling import PORTS, WIDER, Publisher, Traffic, ready, workers
 
@@ -27,6 +30,8 @@ NAMES = [
     "part",
     "several",
     "second",
+    "stuck",
+    "quiet",
 ]
 ENSEMBLE = """
 platform: "ensemble"
@@ -293,3 +298,45 @@ def test_what_somebody_loaded_past_it_is_taken_back(eager):
     assert {changes[-1] for changes in traffic.changes()} == {1.0}
     assert ready(service) >= {("second", "1")}
     assert ("second", "2") not in ready(service)
+
+
+def test_a_manager_holds_to_what_was_served_though_config_pbtxt_cannot_go_back(
+    on_demand, monkeypatch
+):
+    publish, service = on_demand
+    x = {"x": np.zeros((1, 4), np.float32)}
+
+    def fail(*_):
+        raise HostError("config.pbtxt cannot be put back")
+
+    publish.wrong("stuck", 2)
+    with service.client(deadline=60) as client:
+        known = managed_models(publish.repository, ["stuck"])  # by somebody, past this
+        ask_manager(client, "ensure", model="stuck", again=True, models=known, timeout=60)
+        assert client.run("stuck", x)["y"][0, 0] == 2
+        with monkeypatch.context() as patch, pytest.raises(Refused) as caught:
+            patch.setattr(nosbuild.rollout.refusing, "restore_config", fail)
+            service.load_model("stuck")
+        assert caught.value.message.endswith("\n  config.pbtxt cannot be put back")
+        assert client.run("stuck", x)["y"][0, 0] == 1
+        service.unload_model("stuck")
+        assert client.run("stuck", x)["y"][0, 0] == 1
+    assert "y: relative" in publish.refusal("stuck", 2)
+
+
+def test_one_that_is_not_loaded_is_proven_and_stays_so(serving):
+    publish, service = serving
+    with service.client() as client:
+        client.run("quiet", {"x": np.zeros((1, 4), np.float32)})
+    service.unload_model("quiet")
+    publish("quiet", 2)
+    (outcome,) = roll_out(RunningServer.of_service(service), "quiet", load=False)
+    assert not outcome.is_loaded
+    assert outcome.describe().endswith("in this server, and serves once it is loaded")
+    assert "quiet" not in service.models()
+    publish.wrong("quiet", 3)
+    assert roll_out(RunningServer.of_service(service), "quiet", load=False)[0].refused
+    assert "quiet" not in service.models()
+    service.load_model("quiet")
+    with service.client() as client:
+        assert client.run("quiet", {"x": np.zeros((1, 4), np.float32)})["y"][0, 0] == 2

@@ -119,7 +119,7 @@ def test_one_that_is_not_loaded_is_proven_and_stays_unloaded(publish):
     options = ("--models", "on-demand", "--memory", "1GiB")
     with Serving(publish.repository, *options) as serving, Client(serving.grpc_url) as client:
         publish("m", 2)
-        serving.wait_for("m: version 2 serves")
+        serving.wait_for("and serves once it is loaded")
         assert not [row for row in client.list_models() if row.state == "READY" and row.name == "m"]
         assert client.run("m", {"x": np.zeros((1, 4), np.float32)})["y"][0, 0] == 2
 

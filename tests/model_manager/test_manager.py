@@ -456,6 +456,18 @@ def test_a_model_that_is_made_known_later_can_be_loaded():
     assert "needs" in refused(bench.ensure("late"))[1]  # 240 and a's 100 are more than 250
 
 
+def test_models_that_a_look_makes_known_are_not_loaded():
+    bench = Bench({**THREE, "late": (240, [])}, 250)
+    bench.manager.is_changed = False
+    bench.ask(operation="status", models={"late": {"bytes": 230}})
+    assert bench.manager.keep()["entries"]["late"]["bytes"] == 230
+    bench.settle()
+    assert not bench.loaded
+    bench.ensure("late")
+    bench.settle()
+    assert bench.loaded == {"late": 240}
+
+
 @pytest.mark.parametrize(
     "request_",
     [

@@ -78,6 +78,10 @@ def test_it_is_told_what_serves_now():
         "m: version 2 serves, proven with 8 golden samples in this server",
     ]
     assert not settled([one], "caller", said.append)
+    unloaded = RollOut("m", (1,), (2,), (proof(2),), is_loaded=False)
+    assert unloaded.describe() == (
+        "m: version 2 is proven with 8 golden samples in this server, and serves once it is loaded"
+    )
     assert not settled([], "m", said.append)
 
 

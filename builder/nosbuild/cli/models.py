@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,23 +42,12 @@ def load(server: Server, name: Name) -> None:
         if record and record.container:
             _load_in_container(record, name)
             return
-        if record and _rolled_out(record, server, name):
-            typer.echo(f"{name} is loaded")
-            return
         if record:
-            from nosbuild.runtime.loading import require_loadable
-
-            repository = Path(record.repository)
-            require_loadable(repository, name)
-            _make_environment(repository, name)
-        if _has_manager(client):
-            _ask(client, "ensure", name, again=True, models=_made_known(record, name))
+            _take_up(client, record, server, name)
+        elif _has_manager(client):
+            _ask(client, "ensure", name, again=True)
         else:
-            if record:
-                _unload_dead(record, name)
             client.load_model(name)
-        if record:
-            _remember(record, name)
     typer.echo(f"{name} is loaded")
 
 
@@ -81,14 +71,32 @@ def _rolled_out(record: ServiceRecord, server: Server, name: str) -> bool:
     return settled(outcomes, name, typer.echo)
 
 
-def _remember(record: ServiceRecord, name: str) -> None:
-    """What is served of it from now on is what later versions are told from."""
-    from nosbuild.repository.calls import with_called
+def _take_up(client: Client, record: ServiceRecord, server: Server, name: str) -> None:
+    """As ``EmbeddedService.load_model`` does it of a service of this process."""
     from nosbuild.runtime.served_files import served_files_of
+    from nosbuild.runtime.taking_up import take_up
 
     repository = Path(record.repository)
-    if files := served_files_of(record.pid):
-        files.remember(repository, with_called(repository, [name]))
+
+    def load(closure: Sequence[str]) -> None:
+        from nosbuild.runtime.loading import require_loadable
+        from nosbuild.runtime.managed_models import managed_models
+
+        require_loadable(repository, name)
+        _make_environment(repository, name)
+        if _has_manager(client):
+            _ask(client, "ensure", name, again=True, models=managed_models(repository, closure))
+        else:
+            _unload_dead(record, name)
+            client.load_model(name)
+
+    take_up(
+        repository,
+        name,
+        load,
+        files=served_files_of(record.pid),
+        rolls_out=lambda: _rolled_out(record, server, name),
+    )
 
 
 def _load_in_container(record: ServiceRecord, name: str) -> None:
@@ -115,17 +123,6 @@ def _ask(client: Client, operation: str, name: str, **more: Any) -> dict[str, An
         return ask_manager(client, operation, model=name, timeout=_SECONDS, **more)
     except InferenceFailed as error:
         raise RepositoryError(told_by_manager(error.message)) from error
-
-
-def _made_known(record: ServiceRecord | None, name: str) -> dict[str, Any]:
-    """What the manager is to know of a model that may be new, and of those that it calls."""
-    if record is None:
-        return {}
-    from nosbuild.repository.calls import with_called
-    from nosbuild.runtime.managed_models import managed_models
-
-    repository = Path(record.repository)
-    return managed_models(repository, with_called(repository, [name]))
 
 
 def _make_environment(repository: Path, name: str) -> None:

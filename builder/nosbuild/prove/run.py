@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nosbuild.errors import HostError, RepositoryError
+from nosbuild.errors import HostError, RepositoryError, RequestError
 from nosbuild.prove.proof import ServedProof, Way
 from nosbuild.prove.published import PublishedVersion, published_versions
 from nosbuild.prove.replay import BURST, BURST_SECONDS, in_flight, replay
@@ -21,7 +21,7 @@ from nosbuild.prove.transports import (
 from nosbuild.repository.layout import ModelFolder
 from nosbuild.runtime.embedded import serve
 from nosbuild.runtime.servable import servable_models
-from nosclient import Client, ServerUnavailable, Unauthorized
+from nosclient import Client, NosClientError, ServerUnavailable, Unauthorized
 
 if TYPE_CHECKING:
     from nosbuild.runtime.service import InferenceService
@@ -62,6 +62,7 @@ def prove_served(
     Raises:
         RepositoryError: nothing to prove, or nothing of it can be served.
         SpecError, InputError: a broken model.yaml, or a metric of the user's own that raises.
+        RequestError: the server does not load one of them, or does not tell of it in time.
         HostError: no server can be started here, or it ended meanwhile.
     """
     say = on_progress or _silent
@@ -95,6 +96,7 @@ def prove_versions(
 
     Raises:
         InputError: a metric of the user's own that raises.
+        RequestError: the server has not loaded one of them, or does not tell of it in time.
         HostError: the server ended meanwhile, or asks for a secret.
     """
     return _prove_all(versions, server, {}, answer_timeout, on_progress or _silent, patience)
@@ -170,6 +172,8 @@ def _prove_all(
             f"Triton ended, or does not answer: {error.message}",
             f"Its log: {server.log_file}",
         ) from error
+    except NosClientError as error:  # not of a sample, but of what is asked beside them
+        raise RequestError(error.message, f"Triton's log: {server.log_file}") from error
 
 
 def _prove(

@@ -46,10 +46,15 @@ def with_called(repository: Path, names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def called_by(folder: ModelFolder) -> tuple[str, ...]:
-    """The models that its newest served version calls; none where it cannot be read."""
+def called_by(folder: ModelFolder, config: Any = None) -> tuple[str, ...]:
+    """The models that its newest served version calls; none where it cannot be read.
+
+    Args:
+        folder: of the model.
+        config: its ModelConfig, in place of what its config.pbtxt says.
+    """
     try:
-        config = read_config(folder.config)
+        config = config or read_config(folder.config)
         lock = folder.version(newest_served(folder, config)) / LOCK
         return calls_of(config, read_lock(lock) if lock.is_file() else None)
     except RepositoryError:

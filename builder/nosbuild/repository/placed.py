@@ -121,6 +121,28 @@ def keep_placement(
     return f"its placement is kept: GPU {', '.join(map(str, gpus))} (nosbuild plan)"
 
 
+def carry_placement(config: Any, placed: Any) -> bool:
+    """Give an earlier config.pbtxt the placement of the one that it takes the place of.
+
+    Args:
+        config: changed, where the builds of both wanted the same instances.
+        placed: maybe placed since the other one was there.
+
+    Returns:
+        whether it is another one now.
+    """
+    unplaced = without_placement(config)
+    wanted = without_placement(placed).instance_group
+    if not is_placed(placed) or unplaced.instance_group != wanted:
+        return False
+    if config.instance_group == placed.instance_group:
+        return False
+    del config.instance_group[:]
+    config.instance_group.extend(placed.instance_group)
+    _remember(config, unplaced)
+    return True
+
+
 def write_placements(repository: Path, placements: Mapping[str, Mapping[int, int]]) -> list[str]:
     """Write the placements of several models, or none of them.
 

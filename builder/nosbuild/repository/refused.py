@@ -13,9 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from nosbuild.errors import RepositoryError
-from nosbuild.repository.layout import PUBLISH_LOCK, REFUSED, STAGING_PREFIX, ModelFolder
+from nosbuild.repository.layout import REFUSED, STAGING_PREFIX, ModelFolder
 from nosbuild.store.host_errors import host_errors
-from nosbuild.store.locks import shared_lock
 from nosbuild.version import VERSION
 
 
@@ -48,38 +47,29 @@ def mark_refused(folder: ModelFolder, version: int, reason: str) -> None:
         new.replace(file)
 
 
-def restore_config(folder: ModelFolder, seen: bytes, earlier: bytes, changed_ns: int) -> bool:
-    """Put an earlier config.pbtxt back, by one rename, where nobody published meanwhile.
+def restore_config(folder: ModelFolder, earlier: bytes, changed_ns: int) -> None:
+    """Put an earlier config.pbtxt back, by one rename; the caller holds the publishing lock.
 
     Args:
         folder: of the model.
-        seen: the config.pbtxt that is to go.
         earlier: what it was before.
         changed_ns: when that one was changed; it bears that time again, so that Triton sees
             nothing new in it.
 
-    Returns:
-        False where another one has been published by now, which stays.
-
     Raises:
         HostError: the folder cannot be written.
-        RepositoryError: there is no config.pbtxt any more.
     """
     with (
         host_errors(
             f"{folder.config} cannot be put back and still names what was refused",
             "Change the rights of the repository, then build the model again.",
         ),
-        shared_lock(folder.path / PUBLISH_LOCK),
+        tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=folder.path) as staging,
     ):
-        if read_bytes(folder.config) != seen:
-            return False
-        with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=folder.path) as staging:
-            new = Path(staging, "config")
-            new.write_bytes(earlier)
-            os.utime(new, ns=(changed_ns, changed_ns))
-            new.replace(folder.config)
-    return True
+        new = Path(staging, "config")
+        new.write_bytes(earlier)
+        os.utime(new, ns=(changed_ns, changed_ns))
+        new.replace(folder.config)
 
 
 def read_bytes(config: Path) -> bytes:

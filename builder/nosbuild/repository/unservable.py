@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nosbuild.errors import RepositoryError
 from nosbuild.repository.calls import with_called
-from nosbuild.repository.check import check_model
+from nosbuild.repository.check import Finding, check_model
 from nosbuild.repository.layout import model_folders
 
 
@@ -27,15 +27,25 @@ def require_servable(repository: Path, model: str) -> None:
 
 def unservable_models(repository: Path, models: Iterable[str]) -> dict[str, str]:
     """Model -> why it must not be served: it is broken, or is not what was proven."""
+    errors = serving_errors(repository, models)
+    return {
+        name: as_reason(f for f in errors if f.model == name)
+        for name in dict.fromkeys(finding.model for finding in errors)
+    }
+
+
+def serving_errors(repository: Path, models: Iterable[str]) -> list[Finding]:
+    """What keeps models from being served."""
     folders = {folder.name: folder for folder in model_folders(repository)}
-    errors = [
+    return [
         finding
         for name in models
         if name in folders
         for finding in check_model(folders[name], set(folders), here=True)
         if finding.severity == "error"
     ]
-    return {
-        name: "; ".join(f"{f.file}: {f.message}" for f in errors if f.model == name)
-        for name in dict.fromkeys(finding.model for finding in errors)
-    }
+
+
+def as_reason(errors: Iterable[Finding]) -> str:
+    """One line; empty where there are none."""
+    return "; ".join(f"{error.file}: {error.message}" for error in errors)

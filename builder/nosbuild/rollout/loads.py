@@ -10,10 +10,13 @@ from typing import Any
 
 from nosbuild.errors import HostError, RequestError
 from nosbuild.inside_triton.model_manager.nos_model_manager.reasons import clean_reason
+from nosbuild.repository.config import read_config
+from nosbuild.repository.layout import ModelFolder
 from nosbuild.rollout.candidate import Candidate
 from nosbuild.rollout.server import RunningServer
-from nosbuild.runtime.managed_models import managed_models
-from nosbuild.runtime.model_manager import ask_manager, has_manager, told_by_manager
+from nosbuild.runtime.managed_models import managed_model, managed_models
+from nosbuild.runtime.model_manager import MODEL_MANAGER, ask_manager, told_by_manager
+from nosbuild.runtime.served_files import Snapshot
 from nosbuild.runtime.server_log import poll_failure
 from nosclient import (
     Client,
@@ -22,11 +25,14 @@ from nosclient import (
     ModelNotReady,
     NosClientError,
     ServerUnavailable,
+    WorkerEnded,
 )
 
 _UNLOAD_SECONDS = 30.0
 _AGAIN_SECONDS = 0.25
 _POLL = "failed to poll from model repository"
+_MANAGER_ENDED = f"the worker process of {MODEL_MANAGER!r} has ended"
+"""What nosclient says of it; the manager itself may tell that another one's has."""
 
 
 class LoadFailed(Exception):
@@ -45,13 +51,17 @@ class Loads:
 
     @classmethod
     def of(cls, server: RunningServer, client: Client, timeout: float) -> Loads:
-        """Finds out whether the server has a manager.
+        """Finds out whether the server has a manager, unless that is known.
 
         Raises:
             HostError: it does not answer.
         """
+        if server.is_on_demand is not None:
+            return cls(server, client, timeout, server.is_on_demand)
         with _translated(server, ""):
-            return cls(server, client, timeout, has_manager(client.list_models()))
+            # Though it is not ready: it may be loaded again just now.
+            has_manager = any(row.name == MODEL_MANAGER for row in client.list_models())
+        return cls(server, client, timeout, has_manager)
 
     def loaded(self, model: str) -> set[int]:
         """Versions of the model that answer.
@@ -120,38 +130,48 @@ class Loads:
             else:
                 self.client.load_model(model, deadline=self.timeout)
 
-    def settle(self, model: str, served: Iterable[int], load: bool) -> None:
-        """See to it that what is published of a model, again, is what a loaded one serves.
+    def settle(
+        self, folder: ModelFolder, served: Snapshot, *, is_restored: bool, load: bool
+    ) -> None:
+        """See to it that a model which is loaded, or will be, is what was served.
 
         Args:
-            model: of the repository.
-            served: its versions.
+            folder: of the model.
+            served: that.
+            is_restored: whether its config.pbtxt says so again; a manager need not read it.
             load: though it is not loaded; only a manager then does.
 
         Raises:
             LoadFailed: with Triton's reason.
             RequestError, HostError: not now.
         """
-        loaded = self.loaded(model)
-        if self.has_manager and (loaded or load):
-            self.make_known([model], model)
-        elif loaded and loaded != set(served):  # somebody loaded the other one, past this
-            self.load(model, [])
+        name = folder.name
+        if self.has_manager:  # told before anything else is asked, which may fail
+            config = read_config(folder.config) if is_restored else served.parsed()
+            self._make_known(name, {name: managed_model(folder, config)})
+        loaded = self.loaded(name)
+        is_other = bool(loaded) and loaded != set(served.versions)
+        with _translated(self.server, name):
+            if self.has_manager and is_other:
+                known = {name: managed_model(folder, config)}
+                self._ask("ensure", name, again=True, models=known)
+            elif self.has_manager and (loaded or load):
+                self._ask("ensure", name)
+            elif is_other and is_restored:  # somebody loaded the other one, past this
+                self.client.load_model(name, deadline=self.timeout)
 
-    def make_known(self, models: Iterable[str], loaded: str) -> None:
-        """Tell a manager what is published of models, which loads none of them.
-
-        Args:
-            models: of the repository.
-            loaded: any that is loaded, or is to be.
+    def make_known(self, model: str, closure: Iterable[str]) -> None:
+        """Tell a manager what is published of a model, beside others; it loads none of them.
 
         Raises:
             RequestError, HostError: not now.
         """
         if self.has_manager:
-            with _translated(self.server, loaded):
-                known: Mapping[str, Any] = managed_models(self.server.repository, models)
-                self._ask("ensure", loaded, models=known)
+            self._make_known(model, managed_models(self.server.repository, closure))
+
+    def _make_known(self, model: str, known: Mapping[str, Any]) -> None:
+        with _translated(self.server, model):
+            self._ask("status", model, models=known)
 
     def _ask(self, operation: str, name: str, *, seconds: float = 0.0, **more: Any) -> None:
         ask_manager(self.client, operation, model=name, timeout=seconds or self.timeout, **more)
@@ -163,6 +183,10 @@ def _translated(server: RunningServer, model: str) -> Iterator[None]:
     try:
         yield
     except (InferenceFailed, ModelLoadFailed) as error:
+        if isinstance(error, WorkerEnded) and _MANAGER_ENDED in error.message:
+            raise RequestError(
+                "the worker process of the model manager has ended", "It is started again: wait."
+            ) from error
         reason = told_by_manager(error.message)
         if _POLL in reason:
             reason = poll_failure(server.log_file, model) or reason

@@ -23,6 +23,9 @@ class RollOut:
     """Why they did not take over; empty where they serve now."""
     in_place: str = ""
     """What could not be put back, or marked; empty where all was."""
+    is_loaded: bool = True
+    """False where the model was not loaded, and nobody asked for that: what is proven then serves
+    once it is loaded."""
 
     def describe(self) -> str:
         """One sentence, or a few lines."""
@@ -30,11 +33,12 @@ class RollOut:
         if not self.refused:
             samples = sum(p.samples for p in self.proofs if p.version in self.versions)
             plural = "s" * (samples != 1)
-            verb = "serves" if len(self.versions) == 1 else "serve"
-            return (
-                f"{self.model}: {new} {verb}, proven with {samples} golden sample{plural} in "
-                "this server"
-            )
+            is_one = len(self.versions) == 1
+            proven = f"proven with {samples} golden sample{plural} in this server"
+            if not self.is_loaded:
+                be, serve = ("is", "serves") if is_one else ("are", "serve")
+                return f"{self.model}: {new} {be} {proven}, and {serve} once it is loaded"
+            return f"{self.model}: {new} {'serves' if is_one else 'serve'}, {proven}"
         goes_on = f"{_named(self.before)} stays" if self.before else "nothing of it is served"
         lines = [f"{self.model}: {new} refused; {goes_on}", *self.refused.splitlines()]
         return "\n  ".join([*lines, self.in_place] if self.in_place else lines)

@@ -9,35 +9,35 @@ goes back to what is served.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nosbuild.errors import HostError, RepositoryError, RequestError
+from nosbuild.errors import RepositoryError, RequestError
 from nosbuild.prove import ServedProof, prove_versions
 from nosbuild.prove.published import published_versions
 from nosbuild.repository.calls import called_by
-from nosbuild.repository.layout import PUBLISH_LOCK, ModelFolder
-from nosbuild.repository.refused import mark_refused, read_bytes, restore_config
-from nosbuild.repository.unservable import unservable_models
+from nosbuild.repository.check import Finding
+from nosbuild.repository.layout import ModelFolder
+from nosbuild.repository.refused import read_bytes
+from nosbuild.repository.unservable import as_reason, serving_errors
+from nosbuild.rollout.called import load_called
 from nosbuild.rollout.callers import check_callers
 from nosbuild.rollout.candidate import Candidate, abandoned, candidate_of
 from nosbuild.rollout.loads import LoadFailed, Loads
 from nosbuild.rollout.outcome import RollOut
+from nosbuild.rollout.refusing import Refusal, Superseded
 from nosbuild.rollout.server import RunningServer
 from nosbuild.runtime.model_environments import require_environment
 from nosbuild.runtime.served_files import Snapshot, snapshot_of
-from nosbuild.store.locks import shared_lock
+from nosbuild.runtime.taking_up import held_still
 
 LOAD_SECONDS = 300.0
 _PATIENCE_SECONDS = 1.0
 """For which the proof tries to get requests joined: there are other callers."""
 _ATTEMPTS = 5
 """How often it begins again because something else was published meanwhile."""
-
-
-class _Superseded(Exception):
-    """Something else is published by now."""
 
 
 class _Unproven(Exception):
@@ -124,7 +124,7 @@ class _Roll:
         for _ in range(_ATTEMPTS):
             try:
                 return self._attempt()
-            except _Superseded:
+            except Superseded:
                 self.say(f"{self.name}: something newer was published meanwhile")
         raise RequestError(
             f"{self.name} is published again and again: no version of it is proven",
@@ -141,9 +141,11 @@ class _Roll:
             return None
         outcome = RollOut(self.name, tuple(served.versions), tuple(new))
         self.say(f"{self.name}: new version {', '.join(map(str, new))}")
-        broken = unservable_models(self.server.repository, [self.name]).get(self.name, "")
-        if broken:
-            return self._refuse(outcome, served, published, broken, {})
+        if errors := serving_errors(self.server.repository, [self.name]):
+            # What config.pbtxt itself, or an old version, has wrong is no new one's fault.
+            marks = {v: as_reason(_within(self.folder.version(v), errors)) for v in new}
+            marks = {version: reason for version, reason in marks.items() if reason}
+            return self._refuse(outcome, served, published, as_reason(errors), marks)
         check_callers(self.loads, self.folder, served, published)
         with candidate_of(self.folder, published, self.server.files.models) as candidate:
             return self._try(outcome, served, published, candidate)
@@ -152,37 +154,37 @@ class _Roll:
         self, outcome: RollOut, served: Snapshot, published: Snapshot, candidate: Candidate
     ) -> RollOut:
         """Load the candidate, prove it, and go on or back."""
-        server, loads = self.server, self.loads
+        server, loads, new = self.server, self.loads, outcome.versions
         require_environment(
             server.files.models, candidate.name, server.environment(self.say), self.say
         )
         try:
-            try:
-                self.say(f"{self.name}: loading it beside what is served")
-                loads.try_out(candidate, self._unknown())
-                outcome = replace(outcome, proofs=self._proofs(published, candidate))
-                if not all(proof.passed for proof in outcome.proofs):
-                    return self._refuse(outcome, served, published, "", _reasons(outcome.proofs))
-                is_loaded = bool(loads.loaded(self.name))
-                if loads.has_manager and not (self.load or is_loaded):
-                    self._take_over(
-                        published, lambda: loads.make_known([self.name], candidate.name)
-                    )
-                    return outcome
-            finally:
-                loads.drop(candidate.name)
-            if is_loaded or self.load:
-                self._take_over(published, lambda: loads.load(self.name, self._to_tell()))
-            else:
-                self._take_over(published, lambda: None)
+            with ExitStack() as added:
+                called = closure(server.repository, self.name)[:-1]
+                load_called(loads, called, added, self.say)
+                try:
+                    self.say(f"{self.name}: loading it beside what is served")
+                    loads.try_out(candidate, self._unknown())
+                    outcome = replace(outcome, proofs=self._proofs(published, candidate))
+                finally:
+                    loads.drop(candidate.name)
+                if reasons := _reasons(outcome.proofs):
+                    told = "\n".join(dict.fromkeys(reasons.values()))
+                    at_fault = {v: reasons[v] for v in new if v in reasons}
+                    marks = at_fault or dict.fromkeys(new, told)
+                    return self._refuse(outcome, served, published, told, marks)
+                is_loaded = self.load or bool(loads.loaded(self.name))
+                self._take_over(published, loads.load if is_loaded else loads.make_known)
+                if is_loaded:
+                    added.pop_all()  # which it calls from now on
+                return replace(outcome, is_loaded=is_loaded)
         except _Unproven as unproven:
-            return self._refuse(outcome, served, published, str(unproven), {})
+            reason = str(unproven)
         except LoadFailed as failed:
             reason = candidate.as_model(f"it does not load: {failed}")
-            return self._refuse(outcome, served, published, reason, {})
         except RequestError as error:
             raise RequestError(candidate.as_model(error.message), error.remedy) from error
-        return outcome
+        return self._refuse(outcome, served, published, reason, dict.fromkeys(new, reason))
 
     def _proofs(self, published: Snapshot, candidate: Candidate) -> tuple[ServedProof, ...]:
         """Of every version that is published: the settings may be new for the old ones, too."""
@@ -202,69 +204,35 @@ class _Roll:
     def _said_by(self, candidate: Candidate) -> Callable[[str], None]:
         return lambda line: self.say(candidate.as_model(line))
 
-    def _take_over(self, published: Snapshot, load: Callable[[], None]) -> None:
+    def _take_over(self, published: Snapshot, load: Callable[[str, Sequence[str]], None]) -> None:
         """Nothing else is published until the server has taken up what was proven."""
-        with shared_lock(self.folder.path / PUBLISH_LOCK):
+        server, unknown = self.server, self._unknown()
+        with held_still(server.repository, [self.name, *unknown]) as there:
             if read_bytes(self.folder.config) != published.config:
-                raise _Superseded
-            environment = self.server.environment(self.say)
-            require_environment(self.server.repository, self.name, environment, self.say)
+                raise Superseded
+            environment = server.environment(self.say)
+            require_environment(server.repository, self.name, environment, self.say)
             self.say(f"{self.name}: it takes over")
-            load()
-            self.server.files.note(self.name, published)
-            self.server.files.remember(self.server.repository, self._unknown())
+            load(self.name, [self.name, *unknown])
+            for name, snapshot in {**there, self.name: published}.items():
+                server.files.note(name, snapshot)
 
     def _unknown(self) -> list[str]:
         """Models that it calls and that the server has not loaded yet."""
         found = closure(self.server.repository, self.name)
         return [name for name in found if not self.server.files.served(name)]
 
-    def _to_tell(self) -> list[str]:
-        return [self.name, *self._unknown()]
-
     def _refuse(
         self,
         outcome: RollOut,
         served: Snapshot,
         published: Snapshot,
-        reason: str,
-        reasons: dict[int, str],
+        told: str,
+        marks: Mapping[int, str],
     ) -> RollOut:
-        """Mark what failed (``reason``: every new version), and go back to what is served."""
-        if read_bytes(self.folder.config) != published.config:
-            raise _Superseded
-        if not self.loads.client.is_healthy():
-            raise HostError(
-                f"the server at {self.server.grpc_url} ended meanwhile",
-                f"Its log is {self.server.log_file}.",
-            )
-        told = reason or "\n".join(dict.fromkeys(reasons.values()))
-        at_fault = [version for version in outcome.versions if version in reasons]
-        in_place = []
-        for version in at_fault or outcome.versions:
-            try:
-                mark_refused(self.folder, version, reasons.get(version, told))
-            except HostError as error:
-                in_place.append(error.message)
-        try:
-            in_place.append(self._go_back(served, published))
-        except HostError as error:
-            in_place.append(error.message)
-        return replace(outcome, refused=told, in_place="; ".join(filter(None, in_place)))
-
-    def _go_back(self, served: Snapshot, published: Snapshot) -> str:
-        """Config.pbtxt names what is served, again; why it does not, otherwise."""
-        gone = [version for version in served.versions if not served.has(self.folder, version)]
-        if gone:
-            return f"config.pbtxt still names it: version {gone[0]} is gone"
-        if restore_config(self.folder, published.config, served.config, served.changed_ns):
-            environment = self.server.environment(self.say)
-            require_environment(self.server.repository, self.name, environment, self.say)
-            try:
-                self.loads.settle(self.name, served.versions, self.load)
-            except LoadFailed as failed:
-                return f"what was served does not load again: {failed}"
-        return ""
+        refusal = Refusal(self.folder, served, published, marks)
+        in_place = refusal.carry_out(self.loads, self.load, self.say)
+        return replace(outcome, refused=told, in_place=in_place)
 
 
 def _of_model(proof: ServedProof, candidate: Candidate) -> ServedProof:
@@ -277,3 +245,7 @@ def _of_model(proof: ServedProof, candidate: Candidate) -> ServedProof:
 def _reasons(proofs: Sequence[ServedProof]) -> dict[int, str]:
     """Version -> why it is not proven."""
     return {proof.version: proof.refusal() for proof in proofs if not proof.passed}
+
+
+def _within(version: Path, errors: Iterable[Finding]) -> Iterator[Finding]:
+    return (error for error in errors if error.file.is_relative_to(version))

@@ -31,6 +31,8 @@ class RunningServer:
     """Opens one that may load and unload models."""
     environment: Environment
     """What its models run in; told what is installed."""
+    is_on_demand: bool | None = None
+    """Whether a model manager loads its models; None: the server is to be asked."""
 
     @staticmethod
     def of_service(service: EmbeddedService) -> RunningServer:
@@ -43,6 +45,7 @@ class RunningServer:
             service.log_file,
             service.client,
             lambda _: service.environment,
+            service.is_on_demand,
         )
 
     @staticmethod

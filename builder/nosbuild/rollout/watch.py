@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 from nosbuild.errors import NosError, RepositoryError
 from nosbuild.repository.layout import ModelFolder
+from nosbuild.rollout.outcome import RollOut
 from nosbuild.rollout.run import roll_out
 from nosbuild.rollout.server import RunningServer
 from nosbuild.runtime.served_files import snapshot_of
@@ -53,47 +55,56 @@ class Watch:
                 self._look(name)
 
     def _look(self, name: str) -> None:
+        # Whatever goes wrong with one model must not end the watch over it, nor over the others.
+        try:
+            outcomes = self._rolled_out(name)
+        except RepositoryError as error:
+            # Somebody edits it, most likely; it is told if it is so the next time.
+            self._try_again(name, str(error), tells=name in self._again)
+        except (NosError, OSError) as error:
+            self._try_again(name, str(error))
+        except Exception:  # noqa: BLE001 - a bug, which is told
+            self._try_again(name, traceback.format_exc())
+        else:
+            for outcome in outcomes:
+                self._say(outcome.describe())
+
+    def _rolled_out(self, name: str) -> tuple[RollOut, ...]:
+        """What became of new versions; empty where there is nothing new to look at."""
         folder = ModelFolder(self._server.repository / name)
         try:
             facts = folder.config.stat()
-        except OSError:
-            return  # it may come back; what is served stays
+        except FileNotFoundError:
+            return ()  # it may come back; what is served stays
         seen = (facts.st_mtime_ns, facts.st_ino, facts.st_size)
         is_due = self._again.get(name, (float("inf"), 0.0))[0] <= time.monotonic()
         if self._seen.get(name) == seen and not is_due:
-            return
+            return ()
         if self._seen.get(name) != seen:
             self._again.pop(name, None)
         self._seen[name] = seen
-        try:
-            served = self._server.files.served(name)
-            if served is None or not snapshot_of(folder).new_versions(served):
-                return
-        except RepositoryError:
-            return  # somebody edits it
-        self._roll_out(name)
-
-    def _roll_out(self, name: str) -> None:
-        try:
+        served = self._server.files.served(name)
+        outcomes: tuple[RollOut, ...] = ()
+        if served and snapshot_of(folder).new_versions(served):
             outcomes = roll_out(self._server, name, load=False)
-        except NosError as error:
-            self._try_again(name, str(error))
-            return
-        except Exception:  # noqa: BLE001 - a bug in one roll-out must not end those of the others
-            self._try_again(name, traceback.format_exc())
-            return
         self._again.pop(name, None)
         self._told.pop(name, None)
-        for outcome in outcomes:
-            self._say(outcome.describe())
+        return outcomes
 
-    def _try_again(self, name: str, reason: str) -> None:
-        seconds = self._again.get(name, (0.0, _RETRY_SECONDS))[1]
+    def _try_again(self, name: str, reason: str, *, tells: bool = True) -> None:
+        """Later; it is told what is wrong, though not twice the same."""
+        due, seconds = self._again.get(name, (0.0, _RETRY_SECONDS))
+        if due > time.monotonic():
+            return  # it failed before it came to whether it is due
         self._again[name] = (time.monotonic() + seconds, min(2 * seconds, _LONGEST_SECONDS))
-        if self._told.get(name) != reason:
+        if tells and self._told.get(name) != reason:
             self._told[name] = reason
             self._say(f"{name}: its new version cannot be tried now, and waits: {reason}")
 
     def _say(self, line: str) -> None:
-        if not self._closing.is_set():
+        if self._closing.is_set():
+            return
+        try:
             self._tell(line)
+        except Exception:  # noqa: BLE001 - the user's own; it must not end the watch
+            sys.excepthook(*sys.exc_info())

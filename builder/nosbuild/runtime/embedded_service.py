@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nosbuild.errors import RepositoryError
-from nosbuild.repository.calls import with_called
 from nosbuild.runtime.environment import ServerEnvironment
 from nosbuild.runtime.loading import require_loadable, unload_if_worker_ended
 from nosbuild.runtime.managed_models import managed_models
@@ -16,6 +15,7 @@ from nosbuild.runtime.model_manager import ask_manager
 from nosbuild.runtime.process import ServerProcess
 from nosbuild.runtime.served_files import ServedFiles
 from nosbuild.runtime.service import LOAD_SECONDS, InferenceService, load_failure
+from nosbuild.runtime.taking_up import take_up
 
 if TYPE_CHECKING:
     from nosbuild.runtime.manager_watch import ManagerWatch
@@ -54,18 +54,27 @@ class EmbeddedService(InferenceService):
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         """Loads a model of the repository, or its newest version again."""
-        if self.rolls_out and self.rolls_out(self, name, timeout, on_progress or _silent):
-            return
+        say = on_progress or _silent
+        rolls_out = self.rolls_out
+        take_up(
+            self.repository,
+            name,
+            lambda closure: self._load(name, closure, timeout, say),
+            files=self.files,
+            rolls_out=(lambda: rolls_out(self, name, timeout, say)) if rolls_out else None,
+        )
+
+    def _load(
+        self, name: str, closure: Sequence[str], timeout: float, say: Callable[[str], None]
+    ) -> None:
         require_loadable(self.repository, name)
-        require_environment(self.repository, name, self.environment, on_progress or _silent)
-        closure = with_called(self.repository, [name])
+        require_environment(self.repository, name, self.environment, say)
         if self.is_on_demand:
             models = managed_models(self.repository, closure)
             with self._managed() as client:
                 ask_manager(
                     client, "ensure", model=name, again=True, models=models, timeout=timeout
                 )
-            self.files.remember(self.repository, closure)
             return
         unload_if_worker_ended(self.control, self.pid, name, timeout)
         reason = load_failure(self.control, name, self.log_file, timeout)
@@ -73,7 +82,6 @@ class EmbeddedService(InferenceService):
             raise RepositoryError(
                 f"model {name!r} does not load: {reason}", f"Triton's log: {self.log_file}"
             )
-        self.files.remember(self.repository, closure)
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Waits until the server ends; its exit code."""

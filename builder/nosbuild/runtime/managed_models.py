@@ -44,8 +44,18 @@ def _entry(folder: ModelFolder) -> dict[str, Any]:
     except RepositoryError:
         # Triton says what is wrong with it when it loads it.
         return {"calls": [], "bytes": 0, "idle_seconds": 0.0, "config": None}
+    return managed_model(folder, config)
+
+
+def managed_model(folder: ModelFolder, config: Any) -> dict[str, Any]:
+    """The same of one model, whose config.pbtxt may say something else.
+
+    Args:
+        folder: of the model.
+        config: the ModelConfig with which it is to be loaded.
+    """
     return {
-        "calls": list(called_by(folder)),
+        "calls": list(called_by(folder, config)),
         "bytes": _bytes(folder, config),
         "gpu_bytes": _gpu_bytes(folder, config),
         "idle_seconds": _idle_seconds(config),

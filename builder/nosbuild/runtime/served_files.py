@@ -55,11 +55,18 @@ class Snapshot:
         return text_format.Parse(self.config.decode(), model_config_pb2.ModelConfig())
 
     def has(self, folder: ModelFolder, version: int) -> bool:
-        """Whether one of its versions is there yet, as it was."""
+        """Whether one of its versions is there yet, as it was.
+
+        Raises:
+            RepositoryError: its nos.lock cannot be read.
+        """
         digest, lock = self.versions[version], folder.version(version) / LOCK
         if not digest:
             return folder.version(version).is_dir()
-        return lock.is_file() and sha256_of_file(lock) == digest
+        try:
+            return lock.is_file() and sha256_of_file(lock) == digest
+        except OSError as exc:
+            raise RepositoryError(f"{lock}: {exc}", "Build the model again.") from exc
 
     def new_versions(self, earlier: Snapshot) -> list[int]:
         """Versions that a build made and that an earlier one did not have, ascending."""
@@ -74,7 +81,7 @@ def snapshot_of(folder: ModelFolder) -> Snapshot:
     """What is published now.
 
     Raises:
-        RepositoryError: no config.pbtxt, or a broken one.
+        RepositoryError: no config.pbtxt, or a broken one, or a nos.lock that cannot be read.
     """
     while True:
         changed = _changed_ns(folder.config)
@@ -86,9 +93,12 @@ def snapshot_of(folder: ModelFolder) -> Snapshot:
     except (text_format.ParseError, UnicodeDecodeError) as exc:
         raise RepositoryError(f"{folder.config}: {exc}", "Build the model again.") from exc
     digests = {}
-    for version in versions_in_config(config, folder.versions()):
-        lock = folder.version(version) / LOCK
-        digests[version] = sha256_of_file(lock) if lock.is_file() else ""
+    try:
+        for version in versions_in_config(config, folder.versions()):
+            lock = folder.version(version) / LOCK
+            digests[version] = sha256_of_file(lock) if lock.is_file() else ""
+    except OSError as exc:
+        raise RepositoryError(f"{folder.path}: {exc}", "Build the model again.") from exc
     return Snapshot(content, changed, digests)
 
 

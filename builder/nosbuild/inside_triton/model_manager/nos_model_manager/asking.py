@@ -11,8 +11,8 @@
     {"operation": "index"}                                     Triton's own, of the repository
     {"operation": "budget"}  {"operation": "budget", "bytes": 4294967296, "gpu_bytes": {"0": 1}}
 
-``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure``, makes models known as
-``catalogue.py`` describes them.
+``timeout`` (seconds) may stand in all of them. ``models``, in ``ensure`` and in ``status``, which
+loads none, makes models known as ``catalogue.py`` describes them.
 """
 
 import json
@@ -64,8 +64,8 @@ def read_request(text):
         raise _bad(f"operation is {operation!r}")
     if unknown := sorted(set(asked) - set(_KEYS)):
         raise _bad(f"{unknown[0]!r} is unknown")
-    if "models" in asked and operation != "ensure":
-        raise _bad("'models' belongs to ensure")
+    if "models" in asked and operation not in ("ensure", "status"):
+        raise _bad("'models' belongs to ensure and status")
     model = asked.get("model", "")
     if operation in _ABOUT_A_MODEL and not (isinstance(model, str) and model):
         raise _bad(f"{operation} needs the name of a model, not {model!r}")

@@ -62,6 +62,8 @@ class Manager:
             asked = read_request(text)
             waiter.deadline = now + asked.timeout
             if asked.operation == "status":
+                self._make_known(asked)
+                self.is_changed = self.is_changed or bool(asked.models)
                 self._waiting.after_look(waiter)
             elif asked.operation == "index":
                 self._waiting.index_readers.add(waiter)
