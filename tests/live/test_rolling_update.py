@@ -1,5 +1,6 @@
 """New versions of served models: proven beside the old ones, under load, on a real Triton."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import nosbuild.rollout.refusing
+import nosbuild.rollout.run
 from nosbuild import serve
 from nosbuild.errors import HostError, Refused, RepositoryError, RequestError
 from nosbuild.rollout import RunningServer, roll_out
@@ -32,6 +34,7 @@ NAMES = [
     "second",
     "stuck",
     "quiet",
+    "ends",
 ]
 ENSEMBLE = """
 platform: "ensemble"
@@ -340,3 +343,28 @@ def test_one_that_is_not_loaded_is_proven_and_stays_so(serving):
     service.load_model("quiet")
     with service.client() as client:
         assert client.run("quiet", {"x": np.zeros((1, 4), np.float32)})["y"][0, 0] == 2
+
+
+def test_a_version_whose_worker_ends_over_its_samples_is_refused(serving, monkeypatch):
+    publish, service = serving
+    proves = nosbuild.rollout.run.prove_versions
+
+    def ends(versions, *others, **more):
+        for pid in workers(service, versions[0].name):
+            os.kill(pid, signal.SIGKILL)
+        return proves(versions, *others, **more)
+
+    monkeypatch.setattr(nosbuild.rollout.run, "prove_versions", ends)
+    with Traffic(service, "ends") as traffic:
+        publish("ends", 2)
+        with pytest.raises(Refused, match=r"worker process|not healthy"):
+            service.load_model("ends")
+        traffic.wait_for_more()
+    assert not traffic.failed
+    assert traffic.changes() == [[1.0]] * 4
+    assert publish.refusal("ends", 2)
+    assert is_clean(service, "ends")
+    if service.is_on_demand:
+        with service.client() as client:
+            known = ask_manager(client, "status", timeout=30)["models"]
+        assert not [name for name in known if name.startswith("ends.")]

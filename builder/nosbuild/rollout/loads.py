@@ -89,6 +89,7 @@ class Loads:
                 self.client.load_model(candidate.name, deadline=self.timeout)
                 return
             models = managed_models(self.server.files.models, [candidate.name])
+            models[candidate.name]["is_trial"] = True  # it shows what it does; nobody revives it
             models |= managed_models(self.server.repository, unknown)
             # Again: what is known of an earlier candidate says nothing about this one.
             self._ask("ensure", candidate.name, again=True, models=models)
@@ -103,6 +104,17 @@ class Loads:
                 return
             self._ask("unpin", name)
             self._release(name)
+            self._ask("forget", name)
+
+    def how_it_ended(self, name: str) -> str:
+        """Of a candidate's worker, in words; empty where the model manager knows of no such end."""
+        if not self.has_manager:
+            return ""
+        with suppress(NosClientError):
+            told = ask_manager(self.client, "status", timeout=_UNLOAD_SECONDS)
+            crash = told["models"].get(name, {}).get("last_crash")
+            return str(crash["reason"]) if crash else ""
+        return ""
 
     def _release(self, name: str) -> None:
         """Also where the manager loads it again just now, as its worker has ended."""

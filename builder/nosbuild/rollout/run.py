@@ -166,6 +166,10 @@ class _Roll:
                     self.say(f"{self.name}: loading it beside what is served")
                     loads.try_out(candidate, self._unknown())
                     outcome = replace(outcome, proofs=self._proofs(published, candidate))
+                except RequestError as error:
+                    if ended := loads.how_it_ended(candidate.name):
+                        raise _Unproven(f"over its golden samples {ended}") from error
+                    raise
                 finally:
                     loads.drop(candidate.name)
                 if reasons := _reasons(outcome.proofs):
