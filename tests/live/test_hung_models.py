@@ -354,6 +354,9 @@ def test_requests_of_a_worker_that_is_killed_fail_with_its_name(service, kind):
 def test_a_long_stream_of_a_worker_that_is_killed_ends(service, client):
     chunks = client.stream("blocks", {"n": np.array([10000])})
     next(chunks)
+    # Until its first leg is over: one that is under way ends with the client's deadline only.
+    while not client.statistics("blocks").success.count:
+        time.sleep(0.05)
     (worker,) = workers(service, "blocks")
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(nosclient.WorkerEnded, match="worker process of 'blocks' has ended"):

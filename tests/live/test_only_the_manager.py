@@ -127,7 +127,7 @@ def test_what_the_manager_refuses_is_an_error_with_what_helps(client, ask):
         client.load_model("b", deadline=0.05)
     ask("budget", bytes=managed_models.MIB)
     try:
-        with pytest.raises(ModelNotReady, match=r"the whole budget is 1\.0 MiB: give the server"):
+        with pytest.raises(ModelNotReady, match=r"the whole budget is 1\.0 MiB; give it more"):
             client.load_model("b")
     finally:
         ask("budget", bytes=1 << 30)

@@ -27,6 +27,7 @@ def folder(tmp_path):
     made = ModelFolder(tmp_path / "m")
     for version in (1, 2):
         made.version(version).mkdir(parents=True)
+    (made.path / PUBLISH_LOCK).touch()  # a build has published it
     return made
 
 

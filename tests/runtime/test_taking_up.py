@@ -24,6 +24,7 @@ def repository(tmp_path):
         for version in (1, 2):
             folder.version(version).mkdir(parents=True)
             (folder.version(version) / "model.onnx").write_text("")
+        (folder.path / PUBLISH_LOCK).touch()  # a build has published it
         publish(folder, 1, more)
     return tmp_path / "repository"
 

@@ -75,7 +75,9 @@ def held_still(repository: Path, names: Iterable[str]) -> Iterator[dict[str, Sna
     folders = {name: ModelFolder(repository / name) for name in names}
     with ExitStack() as held:
         for name in sorted(folders):  # always in this order: two who want several wait in turn
-            if folders[name].is_built:
+            # Where there is none, no build has published, and one that Triton sees in a folder is a
+            # change, for which it loads what is loaded.
+            if (folders[name].path / PUBLISH_LOCK).exists():
                 with host_errors(
                     f"{folders[name].path} cannot be locked",
                     "Change the rights of the model's folder.",
