@@ -144,7 +144,8 @@ def test_a_budget_that_is_too_small_is_told_with_what_is_needed(served):
             for command in (("load", "echo"), ("run", "echo", "--random")):
                 refused = beside(*command).failed(3)
                 assert "'echo' needs" in refused
-                assert "the whole budget is 1.0 MiB; give it more: nosbuild budget" in refused
+                assert "the whole budget is 1.0 MiB" in refused
+                assert "give it more: nosbuild budget SIZE" in refused
         finally:
             ask_manager(client, "budget", bytes=before, timeout=30)
 

@@ -351,13 +351,22 @@ def test_requests_of_a_worker_that_is_killed_fail_with_its_name(service, kind):
         brought_back(service, client, "killed")
 
 
+def _rests(pid, seconds=3.0):
+    """Waits until the process has used no processor for so long."""
+    used, since = None, time.monotonic()
+    while time.monotonic() - since < seconds:
+        now = sum(psutil.Process(pid).cpu_times())
+        if now != used:
+            used, since = now, time.monotonic()
+        time.sleep(0.05)
+
+
 def test_a_long_stream_of_a_worker_that_is_killed_ends(service, client):
     chunks = client.stream("blocks", {"n": np.array([10000])})
     next(chunks)
-    # Until its first leg is over: one that is under way ends with the client's deadline only.
-    while not client.statistics("blocks").success.count:
-        time.sleep(0.05)
     (worker,) = workers(service, "blocks")
+    # Until its first leg is over: one that is under way ends with the client's deadline only.
+    _rests(worker)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(nosclient.WorkerEnded, match="worker process of 'blocks' has ended"):
         for _ in chunks:
