@@ -5,9 +5,9 @@ The public face; everything here is imported on first use, so that ``import nosb
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nosbuild.lazy import lazy_names
 from nosbuild.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,22 +36,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BuildResult": "nosbuild.steps",
-    "ContainerOptions": "nosbuild.runtime",
-    "InferenceService": "nosbuild.runtime",
-    "ModelSpec": "nosbuild.spec",
-    "NosError": "nosbuild.errors",
-    "Placement": "nosbuild.placement",
-    "Refused": "nosbuild.errors",
-    "build": "nosbuild.steps",
-    "load_spec": "nosbuild.spec",
-    "place": "nosbuild.placement",
-    "serve": "nosbuild.rollout",
-    "watching": "nosbuild.rollout",
+    "BuildResult": "steps",
+    "ContainerOptions": "runtime",
+    "InferenceService": "runtime",
+    "ModelSpec": "spec",
+    "NosError": "errors",
+    "Placement": "placement",
+    "Refused": "errors",
+    "build": "steps",
+    "load_spec": "spec",
+    "place": "placement",
+    "serve": "rollout",
+    "watching": "rollout",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'nosbuild' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nosbuild.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nosbuild.placement.placement import Placement
@@ -12,10 +14,4 @@ __all__ = ["Placement", "place"]
 
 _HOMES = {"place": "placing", "Placement": "placement"}
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in _HOMES:
-        return getattr(import_module(f"nosbuild.placement.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'nosbuild.placement' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)

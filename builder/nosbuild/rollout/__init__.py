@@ -5,7 +5,9 @@ No request is lost, and no request for the model is answered by what was not pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nosbuild.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nosbuild.rollout.outcome import RollOut, settled
@@ -24,11 +26,4 @@ _HOME = {
     "watching": "serving",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Lazy: the command line imports this room to print its help.
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

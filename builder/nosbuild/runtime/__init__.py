@@ -5,7 +5,9 @@ Enters: a model repository. Leaves: an ``InferenceService`` whose ports speak Tr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nosbuild.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nosbuild.runtime.docker.options import ContainerOptions
@@ -37,11 +39,4 @@ _HOME = {
     "server_environment": "environment",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Lazy: the command line imports this room to print its help.
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

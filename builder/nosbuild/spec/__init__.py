@@ -5,8 +5,9 @@ A path enters; a validated, frozen :class:`ModelSpec` leaves, or a SpecError wit
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nosbuild.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nosbuild.spec.dims import DimRange
@@ -64,8 +65,4 @@ _HOMES = {
     "template": "templates",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nosbuild.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nosbuild.steps.result import BuildResult, StepOutcome
@@ -12,10 +14,4 @@ __all__ = ["BuildResult", "StepOutcome", "build"]
 
 _HOMES = {"build": "walk", "BuildResult": "result", "StepOutcome": "result"}
 
-
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in _HOMES:
-        return getattr(import_module(f"nosbuild.steps.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'nosbuild.steps' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
