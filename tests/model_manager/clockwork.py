@@ -82,16 +82,21 @@ class Bench:
     def ensure(self, model, **more):
         return self.ask(operation="ensure", model=model, **more)
 
-    def crash(self, name, *, ended=1, survivors=0, takes_down=True):
+    def crash(self, name, *, ended=1, survivors=0):
         """Workers end by themselves; whether the manager takes that for told."""
         crash = Crash("was ended", ("a line",), ended, survivors)
         is_told = self.manager.crashed(name, lambda: crash)
         if is_told and ("restart", name) in self.jobs:
             self.loaded.pop(name)
-            if takes_down:
-                self.manager.taken_down(name)
+            self.manager.taken_down(name)
         self.step()
         return is_told
+
+    def crash_and_restart(self, name, times=2):
+        """As often as a model is loaded again at once."""
+        for _ in range(times):
+            self.crash(name)
+            self.end("restart", name)
 
     def step(self):
         """Lets the manager act; looks at the server end at once, other jobs do not."""

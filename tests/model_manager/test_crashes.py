@@ -68,15 +68,11 @@ def test_crashes_that_are_far_apart_brake_nothing():
 def test_who_waits_for_what_is_braked_is_told():
     bench = Bench(MODELS, 1000)
     bench.load("a")
-    for _ in range(2):
-        bench.crash("a")
-        bench.end("restart", "a")
+    bench.crash_and_restart("a")
     waits = bench.ensure("a", again=True)  # wants it loaded again; it has begun
     bench.end("load", "a")
     assert waits
-    for _ in range(2):
-        bench.crash("a")
-        bench.end("restart", "a")
+    bench.crash_and_restart("a")
     answers = bench.ensure("both")
     bench.crash("a")
     assert refused(answers)[1].startswith("model 'a', which 'both' calls, is not loaded for now")
@@ -125,9 +121,7 @@ def test_workers_that_are_left_stay_only_where_there_is_room_beside_the_new_ones
 def test_an_unload_that_triton_never_ends_is_over_once_the_workers_are_gone():
     bench = Bench(MODELS, 100)
     bench.load("a")
-    for _ in range(2):
-        bench.crash("a")
-        bench.end("restart", "a")
+    bench.crash_and_restart("a")
     bench.crash("a")
     bench.end("drop", "a")
     bench.others = {"a": "UNLOADING"}  # for ever
@@ -158,9 +152,7 @@ def test_memory_that_is_not_returned_is_told_and_counts():
 def test_a_brake_ends_with_a_load_that_works():
     bench = Bench(MODELS, 1000)
     bench.load("a")
-    for _ in range(2):
-        bench.crash("a")
-        bench.end("restart", "a")
+    bench.crash_and_restart("a")
     bench.crash("a")
     bench.end("drop", "a")
     bench.ensure("a", again=True)

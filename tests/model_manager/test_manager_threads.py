@@ -14,11 +14,9 @@ from nosbuild.inside_triton.model_manager.nos_model_manager.device_memory import
 from nosbuild.inside_triton.model_manager.nos_model_manager.manager import Manager
 from nosbuild.inside_triton.model_manager.nos_model_manager.running import Running
 from nosbuild.inside_triton.model_manager.nos_model_manager.sizes import host
+from nosbuild.inside_triton.model_manager.nos_model_manager.worker_ends import end_when_idle
 from nosbuild.inside_triton.model_manager.nos_model_manager.worker_log import WorkerLog
-from nosbuild.inside_triton.model_manager.nos_model_manager.worker_watch import (
-    WorkerWatch,
-    end_when_idle,
-)
+from nosbuild.inside_triton.model_manager.nos_model_manager.worker_watch import WorkerWatch
 
 ONE = {"instance_group": [{"kind": "KIND_CPU", "count": 1}]}
 WAITS = "import sys; print(flush=True); sys.stdin.read()"

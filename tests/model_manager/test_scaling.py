@@ -182,9 +182,7 @@ def test_a_model_that_goes_has_them_when_it_is_loaded_again():
 def test_a_scale_does_not_load_what_is_braked():
     bench = bench_with(1000)
     bench.load("a")
-    for _ in range(2):
-        bench.crash("a")
-        bench.end("restart", "a")
+    bench.crash_and_restart("a")
     bench.crash("a")
     scale(bench, "a", 3)
     bench.end("drop", "a")

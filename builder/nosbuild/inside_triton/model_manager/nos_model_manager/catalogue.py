@@ -31,7 +31,7 @@ class Catalogue:
         self._broken = dict(broken or {})
         for name, entry in entries.items():
             self.add(name, entry)
-        self._added = set()
+        self._added.clear()  # all of these are there from the start
 
     def add(self, name, entry):
         """A model that is new, or has changed."""

@@ -90,12 +90,11 @@ class Lifecycle:
         one.turn(READY if reason else UNLOADED)
         one.used_at = self._clock()
         one.is_stuck = is_stuck
-        if one.autoscaling and not reason:
-            one.instances = one.autoscaling.least
         if not reason:
+            if one.autoscaling:
+                one.instances = one.autoscaling.least
             one.become(one.coming)
-        if one.is_evicted and not reason:
-            one.evictions += 1
+            one.evictions += one.is_evicted
         one.is_evicted = False
 
     def crashed(self, name, tell, free):

@@ -18,7 +18,7 @@ from .jobs import DROP, INDEX, LOAD, LOOK, RESTART, UNLOAD
 from .looking import Seen
 from .overrides import instances_of, override
 from .refusal import INTERNAL, Refusal
-from .worker_watch import end_when_idle
+from .worker_ends import end_when_idle
 
 _WATCH_SECONDS, _SURE_SECONDS = 0.2, 0.3
 """Between two looks at which workers go on; the second where one has ended, which Triton may have

@@ -7,7 +7,6 @@ requests.
 
 import re
 import threading
-import time
 
 from .crashes import Crash
 from .processes import Process
@@ -15,9 +14,6 @@ from .workers import memory_of, workers_of_models
 
 _HUNG = re.compile(r"no answer within [\d.]+ s \(max_execution_seconds\)")
 """What a worker says that ends because it hangs (``execution_deadline.py``)."""
-_IDLE_SECONDS = 1.0
-_STEP_SECONDS = 0.1
-_MAY_GO_ON_SECONDS = 60.0
 
 
 class WorkerWatch:
@@ -134,22 +130,3 @@ class WorkerWatch:
         with self._lock:
             for one in workers:
                 self._models.pop(one, None)
-
-
-def end_when_idle(workers):
-    """Ends workers that nobody else will, once they have answered what they have."""
-    end = time.monotonic() + _MAY_GO_ON_SECONDS
-    ticks, since = {}, {}
-    left = list(workers)
-    while left:
-        now = time.monotonic()
-        for one in list(left):
-            used = one.processor_ticks()
-            if used != ticks.get(one):
-                ticks[one], since[one] = used, now
-            if not one.goes_on():
-                left.remove(one)
-            elif now - since[one] > _IDLE_SECONDS or now > end:
-                left.remove(one)
-                one.kill()
-        time.sleep(_STEP_SECONDS)
