@@ -23,12 +23,12 @@ def budget(
     from nosbuild.cli.connect import connect
     from nosbuild.cli.manager_table import budget_line
     from nosbuild.cli.models import require_manager
-    from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
+    from nosbuild.runtime.memory_budget import budget_bytes, gpu_budgets
     from nosbuild.runtime.model_manager import ask_manager
 
     asked: dict[str, Any] = {}
     if size is not None:
-        asked["bytes"] = memory_budget(size, lambda _: None)
+        asked["bytes"] = budget_bytes(size)
     if gpu_memory is not None:
         asked["gpu_bytes"] = gpu_budgets(gpu_memory)
     client, _ = connect(server)

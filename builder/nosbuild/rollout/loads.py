@@ -117,7 +117,7 @@ class Loads:
         return ""
 
     def _release(self, name: str) -> None:
-        """Also where the manager loads it again just now, as its worker has ended."""
+        """Also where the manager is still at its load, which took too long."""
         until = time.monotonic() + _UNLOAD_SECONDS
         while True:
             try:
@@ -160,12 +160,12 @@ class Loads:
         name = folder.name
         if self.has_manager:  # told before anything else is asked, which may fail
             config = read_config(folder.config) if is_restored else served.parsed()
-            self._make_known(name, {name: managed_model(folder, config)})
+            known = {name: managed_model(folder, config)}
+            self._make_known(name, known)
         loaded = self.loaded(name)
         is_other = bool(loaded) and loaded != set(served.versions)
         with _translated(self.server, name):
             if self.has_manager and is_other:
-                known = {name: managed_model(folder, config)}
                 self._ask("ensure", name, again=True, models=known)
             elif self.has_manager and (loaded or load):
                 self._ask("ensure", name)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nosbuild.inside_triton.model_manager.nos_model_manager.processes import stat
+
 _ARG_START, _ARG_END = 48 - 3, 49 - 3
-"""Fields of ``stat``, counted from the one after the name."""
+"""Fields of ``stat``, of which the third comes first."""
 
 
 def hide_values(pid: int, options: Sequence[str]) -> bool:
@@ -28,7 +30,7 @@ def hide_values(pid: int, options: Sequence[str]) -> bool:
     wanted = {option.encode() for option in options}
     folder = Path("/proc") / str(pid)
     try:
-        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = stat(pid)
         begin, end = int(fields[_ARG_START]), int(fields[_ARG_END])
         with (folder / "mem").open("r+b", buffering=0) as memory:
             memory.seek(begin)
@@ -40,5 +42,5 @@ def hide_values(pid: int, options: Sequence[str]) -> bool:
                     memory.write(b"*" * secret)
                 at += len(word) + 1
         return not wanted & set((folder / "cmdline").read_bytes().split(b"\0"))
-    except (OSError, ValueError):  # not ours to write, or no such process
+    except (OSError, ValueError, IndexError):  # not ours to write, or no such process
         return False

@@ -30,6 +30,15 @@ def memory_budget(memory: str | int | None, say: Callable[[str], None]) -> int:
         budget = int(free_memory() * _SHARE)
         say(f"Models may take {gibibytes(budget)}: half of the memory that is free (--memory)")
         return budget
+    return budget_bytes(memory)
+
+
+def budget_bytes(memory: str | int) -> int:
+    """The same where it is said.
+
+    Raises:
+        InputError: it is no size.
+    """
     budget = parse_size(memory) if isinstance(memory, str) else memory
     if isinstance(budget, bool) or budget <= 0:
         raise InputError(f"memory is {memory!r}, and must be above 0", "Write e.g. 4GiB.")
@@ -55,7 +64,7 @@ def gpu_budgets(memory: str | Mapping[int, str | int] | None) -> dict[str, int]:
                 f"gpu_memory is {memory!r}, and must be a size for each GPU",
                 "Write e.g. 0:20GiB,1:20GiB.",
             )
-        found[str(int(gpu))] = memory_budget(size, _never_said)
+        found[str(int(gpu))] = budget_bytes(size)
     return found
 
 
@@ -64,10 +73,6 @@ def _pairs(memory: str | Mapping[int, str | int]) -> list[tuple[str, str | int]]
         parts = [part.partition(":") for part in memory.split(",") if part.strip()]
         return [(number, size) for number, _, size in parts]
     return [(str(gpu), size) for gpu, size in memory.items()]
-
-
-def _never_said(_: str) -> None:
-    raise AssertionError("a size is given")
 
 
 def free_memory() -> int:

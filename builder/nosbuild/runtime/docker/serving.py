@@ -26,7 +26,7 @@ from nosbuild.runtime.docker.readable import check_readable
 from nosbuild.runtime.docker.refusals import PortTaken, refusals
 from nosbuild.runtime.docker.service import STOP_SECONDS, DockerService, await_document
 from nosbuild.runtime.docker.shared_memory import check_shared_memory
-from nosbuild.runtime.memory_budget import gpu_budgets, memory_budget
+from nosbuild.runtime.memory_budget import budget_bytes, gpu_budgets
 from nosbuild.runtime.on_demand import check_on_demand
 from nosbuild.runtime.ports import ChosenPorts, Ports, choose_ports
 from nosbuild.runtime.restrictions import restrictions_of
@@ -166,7 +166,7 @@ def _budgets(
         )
     arguments = []
     if memory is not None:
-        size = memory_budget(memory, lambda _: None)
+        size = budget_bytes(memory)
         arguments += ["--memory", memory if isinstance(memory, str) else f"{size}B"]
     if budgets := gpu_budgets(gpu_memory):
         sizes_of_gpus = ",".join(f"{gpu}:{size}B" for gpu, size in budgets.items())

@@ -1,5 +1,7 @@
 """Processes as /proc tells of them; one is known by its start, too, for numbers are given again."""
 
+from __future__ import annotations
+
 import os
 import signal
 from contextlib import suppress
@@ -54,7 +56,7 @@ class Process(NamedTuple):
         return fields if fields and started(fields) == self.started else []
 
 
-def stat(pid, proc=PROC):
+def stat(pid: int | str, proc: Path = PROC) -> list[str]:
     """The fields of /proc/PID/stat from the third on; empty where it is gone."""
     try:
         # The name of a process may be any bytes.
